@@ -238,6 +238,6 @@ def _finish(signal: Signal, tape: Tape, gradients: Gradients, buffers: Buffers) 
     """Return the gradients in the shapes of the weights, that of the readout as the signal changes it."""
     finished = {link.connection.name: link.connection.finish(gradients[link.connection.name]) for link in _links(tape)}
     if isinstance(signal, CustomSignal):
-        weight, bias = (finished[link.connection.name] for link in tape.readout.links)
+        weight, bias = (finished[link.connection.name] for link in tape.readout.links[:2])  # not those from inputs
         signal.condition_readout_(weight, bias, level_buffers(tape.population, buffers))
     return finished

@@ -146,7 +146,8 @@ def rest(
     order = order[converged[order]]
     kept, counts = _different(states[order], apart)
     chosen = order[kept]
-    points, slopes = states[chosen], jacobian(states[chosen])
+    points = states[chosen]
+    slopes = jacobian(points) if len(points) else points.new_zeros(0, states.shape[1], states.shape[1])
     values = torch.linalg.eigvals(slopes)
     values = values.gather(1, values.abs().argsort(dim=1, descending=True))
     fixed = residuals[chosen] <= tolerance * (1 + points.norm(dim=1))

@@ -17,6 +17,7 @@ from analysis.dynamics.spiking import SPIKES, spikes
 from tca.eligibilities import Full
 from tca.nets import Network
 from tca.nets.cell_rnn.block_population import BlockPopulation
+from tca.nets.recurrent import RecurrentPopulation
 from tca.utils.checks import Count, Seed, Whole, checked
 from tca.utils.tables import Tabular
 
@@ -141,10 +142,10 @@ def lyapunov(
 def _check_states(net: Network) -> None:
     """Raise unless a network has one population with a differentiable state."""
     population, *others = net.populations()
+    if not any(each.recurrent for each in (population, *others)) and not isinstance(net, RecurrentPopulation):
+        raise ValueError(f"net must have a state that a step leads to the next one, got {type(net).__name__}")
     if others:
         raise ValueError(f"net must have one population, got {len(others) + 1}: their joint state has no Jacobian here")
-    if not population.recurrent:
-        raise ValueError(f"net must have a state that a step leads to the next one, got {type(net).__name__}")
     if population.spiking:
         raise ValueError(SPIKES)
 

@@ -131,7 +131,7 @@ def _learned(name: str, buffer: Tensor) -> bool:
 
 def _one_population(net: Network) -> LeakyRNN:
     if not isinstance(net, LeakyRNN) or {one.name for one in net.connections()} - ROWS - COLUMNS - {"b_out"}:
-        raise TypeError(f"cells are matched in recurrent networks of one population, got {net}")
+        raise TypeError(f"cells are matched in a LeakyRNN without learned constants, got {type(net).__name__}")
     return net
 
 

@@ -20,6 +20,7 @@ CONDITIONS = ("tests/analysis/generalization/test_conditions.py",)
 MATCHED = ("tests/analysis/generalization/test_matched.py",)
 DYNAMICS = ("tests/analysis/dynamics/test_dynamics.py",)
 FIXED = ("tests/analysis/dynamics/test_fixed_points.py",)
+MODELS = ("tests/analysis/dynamics/test_fixed_points_of_models.py",)
 LANDSCAPE = ("tests/analysis/landscape/test_landscape.py",)
 CEILING = ("tests/analysis/representations/test_noise_ceiling.py",)
 STATISTICS = ("tests/analysis/statistics/test_statistics.py",)
@@ -137,6 +138,12 @@ BUGS = [
         "return leak + gain * self.w_rec * slope[..., :, None]", FIXED),
     Bug("analysis/dynamics/step_map.py", "the Jacobian of any cell transposed", "return torch.stack(rows, -2)",
         "return torch.stack(rows, -1)", ("tests/analysis/dynamics/test_state_maps.py",)),
+    Bug("analysis/dynamics/state_map.py", "a layer of a stack driven by the step before", "inputs = each.rates(after[-1])", "inputs = each.rates(part)", MODELS),
+    Bug("analysis/dynamics/state_map.py", "vectors that pass closed gates", "w_rec.drive(net.gates(states))", "w_rec.drive(states)", MODELS),
+    Bug("analysis/dynamics/spiking.py", "surrogates taken for derivatives", "if unlike.double().mean() > 0.01:", "if False:", MODELS),
+    Bug("analysis/dynamics/lyapunov.py", "exponents of surrogate gradients", "net.cell is not None and spikes(net.bound_cell(), net.n_rec)", "False", MODELS),
+    Bug("analysis/dynamics/recurrent_part.py", "a layer driven by something else than the inputs", "if not any(one.shape == each.shape and torch.equal(one, each)", "if not any(one.shape[-1:]",
+        MODELS),
     Bug("analysis/dynamics/state_map.py", "dropout between recurrent layers", "inputs = inputs.unsqueeze(",
         "net.train(); inputs = inputs.unsqueeze(", ("tests/analysis/dynamics/test_state_maps.py",)),
     Bug("analysis/dynamics/fixed_points.py", "fixed points called stable", "return self.fixed & (self.radius < 1 - MARGIN)",

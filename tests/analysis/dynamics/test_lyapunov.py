@@ -221,3 +221,13 @@ def test_numbers_that_do_not_fit_are_refused() -> None:
         analysis.lyapunov(net, torch.zeros(20, 1, 2), count=4)
     with pytest.raises(ValueError, match=r"inputs must have shape \(T, B, 2\)"):
         analysis.lyapunov(net, torch.zeros(20, 2))
+
+
+def test_linear_recurrent_units_have_the_moduli_of_their_eigenvalues() -> None:
+    """Each twice, of its real and imaginary part, although no synapse is recurrent."""
+    net = tca.nets.CellRNN(tca.cells.LRU(r_min=0.5), 2, 3, 1, dtype=torch.float64)
+    found = analysis.lyapunov(net, torch.zeros(1000, 1, 2), discard=300)
+    exact = (-torch.exp(net.nu.detach())).repeat(2).sort(descending=True).values
+    assert torch.allclose(found.exponents, exact, rtol=0, atol=1e-9)
+    with pytest.raises(ValueError, match="net must have a state that a step leads to the next one, got MLP"):
+        analysis.lyapunov(tca.nets.MLP(2, [3], 1), torch.zeros(20, 1, 2))

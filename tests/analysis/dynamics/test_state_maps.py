@@ -156,3 +156,9 @@ def test_another_state_at_time_zero() -> None:
 def test_mistakes_are_named(call: Callable[[], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_no_point_is_found_where_no_start_arrives() -> None:
+    net = CellRNN(GRU(), 2, 4, 1, gain_rec=3.0)
+    found = analysis.fixed_points(net, [0.3, 0.1], 5 * normal(0, 2, 4), iterations=1)
+    assert (len(found), found.unfinished, found.jacobians.shape) == (0, 2, (0, 4, 4))

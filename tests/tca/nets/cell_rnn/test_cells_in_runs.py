@@ -7,11 +7,13 @@ import torch
 
 import tca
 from tca import cells, nets
+from tca.conformance.properties import autograd_gradient
 from tca.nets import CellLayer, LeakyLayer, SpikingLayer, StackedRNN
 from tca.signals import Exact
 from tests.support import user_cells
 from tests.support.rows import assert_same
 from tests.tca.nets.cell_rnn.test_gated_cells import network, trials
+from tests.tca.test_conformance_cells import REFUSED
 
 F64 = torch.float64
 LAYERS = {
@@ -105,3 +107,28 @@ def test_runs_describe_stacks_of_cells() -> None:
     assert net.layers[1].w_in.shape == (9, 8)
     with pytest.raises(ValueError, match="unknown option of a gru layer 'tau'"):
         tca.NetworkConfig("stacked_rnn", layers=[{"size": 4, "cells": "gru", "tau": 10.0}])
+
+
+@pytest.mark.parametrize("cell", ["gru", "lru"])
+@pytest.mark.parametrize("rule", tca.RULES)
+def test_inputs_that_reach_the_outputs_change_no_other_gradient(cell: str, rule: str) -> None:
+    """Under every rule: with such weights at zero the others learn as without, and these along the true gradient."""
+    if rule in REFUSED[cell]:
+        pytest.skip("refused in this cell")
+    parts = tca.Rule(tca.RULES[rule].signal, tca.RULES[rule].eligibility)
+    plain, net = (
+        tca.NetworkConfig(cell, size=5, cell_types=(0.6, 0.4), dale=(1, -1), skip=skip).build(
+            3, 2, dt=10.0, seed=3, dtype=F64
+        )
+        for skip in (False, True)
+    )
+    with torch.no_grad():
+        net.w_skip.zero_()
+    batch = trials(7, 3)
+    for execution in parts.executions:
+        wanted = tca.Learner(plain, parts, seed=5).grads(batch, execution=execution)[0]
+        found = tca.Learner(net, parts, seed=5).grads(batch, execution=execution)[0]
+        if rule != "weight_perturbation":  # which tries those weights, too
+            assert_same({name: found[name] for name in wanted}, wanted)
+        if rule not in ("superspike", "decolle", "weight_perturbation"):  # whose outputs have errors of their own
+            assert_same({"w_skip": found["w_skip"]}, {"w_skip": autograd_gradient(net, batch)["w_skip"]})
