@@ -75,7 +75,9 @@ def test_claims_pair_the_runs_that_reached_an_error(tmp_path: Path) -> None:
     lines = [",".join(context.HEAD)]
     for rule, each in updates.items():
         for seed, values in enumerate(each):
-            lines.append(",".join([rule, str(seed), *("" if math.isnan(v) else repr(float(v)) for v in values), "1.0"]))
+            right = 0.7 + 0.01 * seed + 0.05 * (rule == "BPTT" and seed > 0)
+            soon = ["" if math.isnan(value) else repr(float(value)) for value in values]
+            lines.append(",".join([rule, str(seed), *soon, repr(right)]))
     path.write_text("\n".join(lines))
     made = tables(path)
     row = {row[0]: row for row in made["context"]().rows}["e-prop, 0.1"]
@@ -84,4 +86,7 @@ def test_claims_pair_the_runs_that_reached_an_error(tmp_path: Path) -> None:
     found = scipy.stats.ttest_rel(updates["e-prop"][:, 3], updates["BPTT"][:, 3], nan_policy="omit")
     assert claim[1] == "5"
     assert claim[3] == f"{found.pvalue:.2g}"
+    points = scipy.stats.ttest_1samp([0.0, *([5.0] * 5)], 0.0)
+    assert made["context_claims"]().rows[4][:2] == ("accuracy at the end, points: BPTT above e-prop", "6")
+    assert made["context_claims"]().rows[4][3] == f"{points.pvalue:.2g}"
     assert tables(tmp_path / "absent.csv") == {}
