@@ -170,8 +170,8 @@ def test_constants_of_each_neuron() -> None:
     assert learned.leak.requires_grad
     assert learned.to(torch.float32).leak.dtype == torch.float32
     many = tuple(0.05 * (1 + each % 9) for each in range(7))  # neither the number of neurons that checks use
+    assert all(tca.check_cell(user_cells.LeakyA(each)) for each in (many, many[:2]))
     assert nets.CellRNN(user_cells.LeakyA(many), 3, 7, 2, learn=("leak",)).leak.tolist() == pytest.approx(many)
-    assert tca.check_cell(user_cells.LeakyA(many[:2]))
 
 
 @pytest.mark.parametrize("rule", ["bptt", "eprop", "snap1", "snap2", "three_factor", "mdgl_exact"])
