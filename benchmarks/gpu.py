@@ -1,16 +1,19 @@
-"""Times of passes on one GPU: the launch-bound eager path, and the same captured in a CUDA graph.
+"""Times on one GPU: the launch-bound eager path, and the same captured in CUDA graphs.
 
     python -m benchmarks.gpu
 
 takes less than twelve minutes on one GPU. Times are of the wall clock between synchronised points, the least of several
-rounds in turns. A gradient is captured with static inputs (`captured`); what cannot be captured runs eagerly, and its
-row says so. S networks stand for runs of S seeds, one after another in both rows.
+rounds in turns. Updates are those of runs, eager with ``TCA_GRAPHS=off`` and else captured as in a run
+(`tca.experiments.training.captured_updates`), products those of `analysis.operator`; what PyTorch refuses to capture
+runs eagerly, and its row says so. S networks stand for runs of S seeds, one after another in both rows.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -20,8 +23,10 @@ from torch import nn
 import analysis
 import tca
 from benchmarks.results import Result, Row, add_options, finish
+from tca.experiments.training.captured_updates import CapturedUpdates, updates_of
+from tca.utils.cuda_graphs import EAGER, VARIABLE, Captured, CaptureWarning, CudaGraphs
 
-REFERENCE, CAPTURED = "eager", "captured in a CUDA graph"
+REFERENCE, CAPTURED = "eager", "captured in CUDA graphs"
 STEPS, TRIALS, CHANNELS = 50, 32, 3
 Work = Callable[[], object]
 
@@ -34,41 +39,40 @@ def batch_of(steps: int, channels: int, outputs: int, trials: int, device: str) 
     return tca.Batch(inputs, targets, torch.full((steps, trials), 1 / steps), tca.losses.CrossEntropy()).to(device)
 
 
-def gradients(nets: list[tca.nets.Network], rule: str, batch: tca.Batch) -> Work:
-    """Return passes of a rule through networks, without the checks of an update."""
-    learners = [tca.Learner(net, tca.RULES[rule]) for net in nets]
-    _ = batch.padded  # read here: within a capture the host reads no value
+def updates(nets: list[tca.nets.Network], rule: str, batch: tca.Batch) -> Work:
+    """Return one update of each network by a rule, captured once they have been made a few times."""
+    made = [updates_of(tca.Learner(net, tca.RULES[rule]), tca.Optimizer(), 1, 0) for net in nets]
+    batch.check(nets[0].n_in, nets[0].n_out)
 
     def work() -> None:
-        for learner in learners:
-            learner._execute(
-                learner._by_default, learner._taped(batch, None, learner._workspace), learner.buffers, None
-            )
+        for each in made:
+            each.make(batch, 0)
 
+    if os.environ[VARIABLE] != "off":
+        assert all(isinstance(each, CapturedUpdates) for each in made), f"updates of {rule} state that they cannot be"
     return work
 
 
-def captured(work: Work) -> tuple[Work, bool]:
-    """Return a replay of a piece of work captured in a CUDA graph, and true; the work itself and false if it cannot be.
+def warmed_up(make: Callable[[], Work], graphs: str) -> Work | None:
+    """Return a piece of work that has been done a few times; ``None`` if it should be captured and PyTorch refuses.
 
     Args:
-        work: Work whose tensors keep their addresses, warmed up here on a stream of its own as PyTorch asks for.
+        graphs: Value of ``TCA_GRAPHS`` meanwhile.
     """
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            work()
-    torch.cuda.current_stream().wait_stream(stream)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
+    before = os.environ.get(VARIABLE, "auto")
+    os.environ[VARIABLE] = graphs
     try:
-        with torch.cuda.graph(graph):
-            work()
-    except RuntimeError:  # the work waits for a value, or allocates in a way that a graph cannot
-        torch.cuda.synchronize()
-        return work, False
-    return graph.replay, True
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", CaptureWarning)
+            work = make()
+            for _ in range(EAGER + 2):
+                work()
+    except CaptureWarning as refusal:
+        print(refusal)
+        return None
+    finally:
+        os.environ[VARIABLE] = before
+    return work
 
 
 def race(works: dict[str, Work], rounds: int, turn: float) -> dict[str, float]:
@@ -87,20 +91,20 @@ def race(works: dict[str, Work], rounds: int, turn: float) -> dict[str, float]:
 
 
 def questions() -> dict[str, Callable[[], Work]]:
-    """Return what is measured, by column."""
+    """Return what is measured, by column; a piece of work is captured as `TCA_GRAPHS` says when it is made."""
     batch = batch_of(STEPS, CHANNELS, CHANNELS, TRIALS, "cuda")
 
     def recurrent(rule: str, cells: int, count: int) -> Work:
         nets = [tca.nets.LeakyRNN(CHANNELS, cells, CHANNELS, seed=seed).to("cuda") for seed in range(count)]
-        return gradients(list(nets), rule, batch)
+        return updates(list(nets), rule, batch)
 
     def spiking() -> Work:
-        return gradients([tca.nets.SpikingRNN(CHANNELS, 128, CHANNELS).to("cuda")], "eprop", batch)
+        return updates([tca.nets.SpikingRNN(CHANNELS, 128, CHANNELS).to("cuda")], "eprop", batch)
 
     def vision() -> Work:
         layers = [tca.nets.ConvLayer(64, 3, padding=1, then=(tca.nets.AvgPool(2),)), tca.nets.DenseLayer(1024)]
         net = tca.nets.CNN((3, 32, 32), layers, 10).to("cuda")
-        return gradients([net], "dfa", batch_of(1, 3 * 32 * 32, 10, 128, "cuda"))
+        return updates([net], "dfa", batch_of(1, 3 * 32 * 32, 10, 128, "cuda"))
 
     def product() -> Work:
         net = tca.nets.LeakyRNN(CHANNELS, 128, CHANNELS, dtype=torch.float64).to("cuda")
@@ -110,7 +114,16 @@ def questions() -> dict[str, Callable[[], Work]]:
 
     def plain() -> Work:
         net = nn.RNN(CHANNELS, 128).to("cuda")
-        return lambda: net(batch.inputs)[0].sum().backward()
+
+        def work() -> None:
+            net(batch.inputs)[0].sum().backward()
+
+        if os.environ[VARIABLE] == "off":
+            return work
+        graphs = CudaGraphs(torch.device("cuda", torch.cuda.current_device()))
+        for _ in range(EAGER):
+            graphs.aside(work)
+        return Captured(graphs, work).replay
 
     found: dict[str, Callable[[], Work]] = {}
     for rule in ("eprop", "bptt"):
@@ -129,16 +142,13 @@ def main() -> None:
         return
     rows = {REFERENCE: Row({}, {}), CAPTURED: Row({}, {})}
     for column, make in questions().items():
-        work = make()
-        replay, whole = captured(work)
-        for name, seconds in race({REFERENCE: work, CAPTURED: replay}, options.rounds, options.longest).items():
-            if name == REFERENCE or whole:
-                rows[name].seconds[column] = seconds
-        updates = ", ".join(
-            f"{name} {1 / row.seconds[column]:.0f}" for name, row in rows.items() if column in row.seconds
-        )
-        print(f"{column}: passes a second {updates}{'' if whole else '; cannot be captured'}", flush=True)
-    result = Result("gpu", f"Passes on a {torch.cuda.get_device_name()}", REFERENCE, rows)
+        found = {name: warmed_up(make, graphs) for name, graphs in ((REFERENCE, "off"), (CAPTURED, "auto"))}
+        works = {name: work for name, work in found.items() if work is not None}
+        for name, seconds in race(works, options.rounds, options.longest).items():
+            rows[name].seconds[column] = seconds
+        times = ", ".join(f"{name} {1 / rows[name].seconds[column]:.0f}" for name in works)
+        print(f"{column}: a second {times}{'' if len(works) == len(rows) else '; not captured'}", flush=True)
+    result = Result("gpu", f"Updates and products on a {torch.cuda.get_device_name()}", REFERENCE, rows)
     finish(result, options.save)
 
 

@@ -144,6 +144,11 @@ class Rule:
         return self.signal.couples_trials or self.eligibility.couples_trials
 
     @property
+    def capturable(self) -> bool:
+        """Whether updates keep their state in tensors of the device alone, which a CUDA graph can replay."""
+        return self.signal.capturable and self.eligibility.capturable
+
+    @property
     def equations(self) -> str:
         """Equations of learning signal and eligibility, in one line."""
         return f"{self.signal.equation};  {self.eligibility.equation}"

@@ -46,6 +46,7 @@ class Eligibility(abc.ABC):
     why_not: ClassVar[str] = ""  # why other executions are not supported
     couples_trials: ClassVar[bool] = False  # whether traces of a trial depend on other trials of its batch
     perturbs: ClassVar[bool] = False  # whether it runs trials again with a perturbation
+    capturable: ClassVar[bool] = True  # whether updates keep its state in tensors of the device alone
 
     @property
     @abc.abstractmethod

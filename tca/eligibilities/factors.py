@@ -191,6 +191,7 @@ class StochasticEligibility(ForwardEligibility, abc.ABC):
     """Random traces; the seed of a batch is in the buffer ``draws`` and advances with every batch."""
 
     couples_trials: ClassVar[bool] = True  # one generator draws for all trials of a batch
+    capturable: ClassVar[bool] = False  # it draws on the host
 
     def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
         return fresh(generator)

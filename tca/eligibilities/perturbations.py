@@ -46,6 +46,7 @@ class Perturbation(Eligibility, abc.ABC):
     local: ClassVar[bool] = True
     shared: ClassVar[bool] = False
     perturbs: ClassVar[bool] = True
+    capturable: ClassVar[bool] = False  # noise is drawn on the host
     executions: ClassVar[tuple[str, ...]] = ("reverse",)
     why_not: ClassVar[str] = "the reward of a trial is given at its end, when no trace remains to carry forwards"
 

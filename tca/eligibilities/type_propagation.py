@@ -23,6 +23,7 @@ from tca.tape.tape import Tape
 from tca.tape.weight_estimates import TypeMeans
 from tca.utils.checks import DivergenceError, checked
 from tca.utils.deferred_checks import act_if
+from tca.utils.host_values import constant
 
 __all__ = ["TypePropagation", "check_stable"]
 
@@ -153,9 +154,7 @@ def check_stable(means: TypeMeans, leak: Tensor | float, gain: Tensor | float, s
         DivergenceError: The spectral radius is not below one.
     """
     members, weights = (each.double() for each in means)
-    leaks, gains = (
-        torch.as_tensor(each, dtype=torch.float64, device=members.device).expand(len(members)) for each in (leak, gain)
-    )
+    leaks, gains = (constant(each, members).expand(len(members)) for each in (leak, gain))
     cells = members.sum(0)
     bound = leaks + slope * gains * (members @ (weights.abs() @ cells))
     # where no row adds up to one, no eigenvalue does

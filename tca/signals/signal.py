@@ -52,6 +52,7 @@ class Signal(abc.ABC):
     local: ClassVar[bool]  # whether the signal is computed without recurrent weights
     needs_reward: ClassVar[bool] = False  # whether it is a scalar reward signal, broadcast to all cells
     unfilters: ClassVar[bool] = False  # whether it inverts the filter of the eligibility's propagator
+    capturable: ClassVar[bool] = True  # whether updates keep its state in tensors of the device alone
 
     @property
     @abc.abstractmethod

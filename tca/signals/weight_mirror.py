@@ -52,6 +52,7 @@ class WeightMirror(BackwardWeights):
     decay: Kept = 0.01
     samples: Count = 32
     noise: NoiseDistribution = field(default_factory=Normal)
+    capturable: ClassVar[bool] = False  # noise is drawn on the host
     equation: ClassVar[str] = "G_p = B_p^T (gain L)_{p+1}, B_p learned from noise through W_p"
 
     def backward(self, weight: Tensor, drawn: Tensor) -> Tensor:

@@ -41,6 +41,11 @@ class Wrapped(CustomSignal, abc.ABC):
         return self.signal.unfilters
 
     @property
+    def capturable(self) -> bool:  # type: ignore[override]
+        """Whether updates keep its state in tensors of the device alone."""
+        return self.signal.capturable
+
+    @property
     def couples_trials(self) -> bool:
         return self.signal.couples_trials
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from tca.utils.host_values import constant
+
 __all__ = ["runs", "with_autapses"]
 
 
@@ -22,8 +24,7 @@ def with_autapses(recurrent: Tensor, autapse: float | Tensor | None) -> Tensor:
     """
     if autapse is None:
         return recurrent
-    own = torch.as_tensor(autapse, dtype=recurrent.dtype, device=recurrent.device)
-    return recurrent + torch.diag(own.expand(len(recurrent)))
+    return recurrent + torch.diag(constant(autapse, recurrent).expand(len(recurrent)))
 
 
 def runs(drives: Sequence[int], cells: int) -> Iterator[tuple[slice, slice]]:

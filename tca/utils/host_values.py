@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["device_generator", "host_numbers", "host_value"]
+__all__ = ["constant", "device_generator", "host_numbers", "host_value"]
 
 R = TypeVar("R")
 Reads = dict[Callable[[Tensor], Any], tuple[int, Any]]
@@ -50,6 +50,18 @@ def host_numbers(*groups: Sequence[Tensor]) -> list[list[float]]:
     alike = len({each.dtype for each in scalars}) == 1
     numbers = iter(torch.stack(scalars if alike else [each.double() for each in scalars]).tolist())
     return [[next(numbers) for _ in group] for group in groups]
+
+
+def constant(value: Tensor | float, like: Tensor) -> Tensor:
+    """Return a number or a tensor in the type and on the device of another tensor; no number is copied from the host.
+
+    Args:
+        like: A tensor with the wanted type and device.
+
+    >>> constant(0.5, torch.zeros(2, dtype=torch.float64))
+    tensor(0.5000, dtype=torch.float64)
+    """
+    return value.to(like) if isinstance(value, Tensor) else like.new_full((), value)
 
 
 def device_generator(generator: torch.Generator, device: torch.device) -> torch.Generator:

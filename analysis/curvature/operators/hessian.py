@@ -14,6 +14,7 @@ from torch import Tensor
 from analysis.curvature.operators.operator import Operator
 from analysis.curvature.operators.second_order import GraphExpansion, LossExpansion
 from tca.utils.checks import Count, NotNegative, checked
+from tca.utils.cuda_graphs import replays_on
 
 __all__ = ["Hessian"]
 
@@ -73,6 +74,8 @@ class Hessian(Operator):
         )
         if len(self._expand) != len(self.losses):
             raise ValueError(f"expansions must be one for each of {len(self.losses)} losses, got {len(self._expand)}")
+        if keep and expansions is not None:  # a graph of autograd stays with the stream of its forward pass
+            self._replays = replays_on(self.theta.device)
         self._kept: list[LossExpansion] = []
         value = 0.5 * l2 * float(self.theta.square().sum())
         gradient = l2 * self.theta

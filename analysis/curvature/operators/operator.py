@@ -15,6 +15,7 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
 from tca.utils.checks import checked
+from tca.utils.cuda_graphs import Replays
 
 __all__ = ["Operator"]
 
@@ -47,6 +48,7 @@ class Operator(abc.ABC):
         self.width = width
         self.products = 0
         self.groups: dict[str, slice] = {}
+        self._replays: Replays | None = None  # of products that take the same operations on the same memory
 
     @abc.abstractmethod
     def _multiply(self, vectors: Tensor) -> Tensor:
@@ -116,7 +118,8 @@ class Operator(abc.ABC):
     @torch.inference_mode(False)
     def _checked(self, vectors: Tensor) -> Tensor:
         self.products += vectors.shape[1]
-        products = self._multiply(vectors.detach().to(self.theta)).detach()
+        given = vectors.detach().to(self.theta)
+        products = (self._replays(self._multiply, given) if self._replays else self._multiply(given)).detach()
         if not torch.isfinite(products).all():
             raise ValueError("the curvature is not finite at this point")
         return products

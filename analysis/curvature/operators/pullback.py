@@ -16,6 +16,7 @@ from torch import Tensor
 from analysis.curvature.operators.operator import Operator
 from analysis.curvature.operators.second_order import differentiating
 from tca.utils.checks import Count, NotNegative, checked
+from tca.utils.cuda_graphs import replays_on
 
 __all__ = ["Carrier", "Linearization", "Metric", "Pullback"]
 
@@ -168,6 +169,8 @@ class Pullback(Operator):
                 "functions, metrics and carriers must be one for each chunk, "
                 f"got {len(functions)}, {len(metrics)} and {len(self._make)}"
             )
+        if keep and carriers is not None:
+            self._replays = replays_on(self.theta.device)
         self._kept = [self._chunk(index) for index in range(len(functions))] if keep else None
 
     def _chunk(self, index: int) -> tuple[Carrier, Metric]:

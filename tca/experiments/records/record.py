@@ -65,7 +65,7 @@ class Record:
         sizes: ``n_in``, ``n_out`` and ``dt`` of its task, from which its network can be rebuilt.
         measure: Name of the score of the task, such as accuracy, default ``"score"``.
         data: Provenance of the data (``Task.provenance``), default none.
-        together: Whether passes take several networks, default no.
+        passes: A note on passes and updates, such as several networks a pass, default none.
 
     Attributes:
         ended: Whether the folder already holds a finished record, for example by another process.
@@ -87,14 +87,14 @@ class Record:
         sizes: Sizes,
         measure: str = "score",
         data: Mapping[str, Any] | None = None,
-        together: bool = False,
+        passes: str = "",
     ) -> None:
         self.folder, self.run, self.sizes, self.measure, self.data = folder, run, sizes, measure, dict(data or {})
         self.ended = False
         self.metrics: list[Metrics] = []
         self.checkpoint: Any = None
         self.kept: dict[float, Any] = {}
-        self._made_with = [environment(together)]
+        self._made_with = [environment(passes)]
         self._companions: Companions = {}
         self._lines, self._written = hashlib.sha256(), 0
         self._lock: IO[bytes] | None = None
@@ -160,6 +160,15 @@ class Record:
                 stacklevel=5,
             )
         self._made_with = [*made_with, now] if changed else made_with
+
+    def went_on(self, passes: str) -> None:
+        """Add the environment that a run ends under, if it is another one than that of its start.
+
+        Args:
+            passes: A note on passes and updates.
+        """
+        now = environment(passes)
+        self._made_with += [now] if now != self._made_with[-1] else []
 
     def witness(self, name: str) -> None:
         """Add a file to the companions of checkpoint and result.

@@ -32,17 +32,17 @@ def versions() -> dict[str, str]:
     }
 
 
-def environment(together: bool = False) -> dict[str, Any]:
+def environment(passes: str = "") -> dict[str, Any]:
     """Return the versions, the commit of this source, the number of threads and the kernels.
 
     Args:
-        together: Whether passes take several networks, default no.
+        passes: A note on passes and updates, such as several networks a pass, default none.
     """
     return {
         "versions": versions(),
         "commit": commit(),
         "threads": torch.get_num_threads(),
-        "kernels": f"{in_use()}, several networks a pass" if together else in_use(),
+        "kernels": f"{in_use()}, {passes}" if passes else in_use(),
     }
 
 

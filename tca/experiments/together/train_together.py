@@ -25,6 +25,7 @@ from tca.utils.progress_bar import ProgressBar
 __all__ = ["AT_ONCE", "train_together", "trained"]
 
 AT_ONCE = 8  # networks of a pass on a CPU, whose caches hold no more
+TOGETHER = "several networks a pass"  # in the record of a run
 
 
 @checked
@@ -105,10 +106,11 @@ def trained(
                 if folder is not None and records.finished(folder):
                     ended[place] = records.reread(folder, run)
                     continue
-                loop = TrainingLoop(run, observe, drawn.get(run.seeds.data))
+                loop = TrainingLoop(run, observe, drawn.get(run.seeds.data), together=len(runs) > 1)
                 drawn[run.seeds.data] = loop
                 about = loop.sizes, loop.task.measure, data_of(loop.task)
-                record = stack.enter_context(Record(folder, run, *about, together=len(runs) > 1))
+                passes = TOGETHER if len(runs) > 1 else loop.updates.passes
+                record = stack.enter_context(Record(folder, run, *about, passes=passes))
                 if record.ended and folder is not None:  # by another process, meanwhile
                     ended[place] = records.reread(folder, run)
                     continue

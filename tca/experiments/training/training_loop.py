@@ -19,6 +19,7 @@ from tca.experiments.records.record import Record
 from tca.experiments.records.result import Metrics
 from tca.experiments.reinforcement.episodes import ContinuedEpisodes, Episodes, policy_of, returns_of
 from tca.experiments.reinforcement.learning_check import check_learns
+from tca.experiments.training.captured_updates import updates_of
 from tca.experiments.training.evaluation import evaluate
 from tca.experiments.training.update import Updates
 from tca.learner import Learner
@@ -40,6 +41,7 @@ class TrainingLoop:
         run: The run.
         observe: Further measurements; see `tca.train`.
         like: The loop of a run with the same trials, to share them; ``None`` (default) for trials of its own.
+        together: Whether other runs share its updates, whose tensors then move, default no.
 
     Raises:
         ValueError: The device does not exist, or measurements of training trials are asked for where there are none.
@@ -49,12 +51,14 @@ class TrainingLoop:
             `tca.signals.decorrelation.averages.warn_if_fast`.
     """
 
-    def __init__(self, run: Run, observe: Observer | None = None, like: TrainingLoop | None = None) -> None:
+    def __init__(
+        self, run: Run, observe: Observer | None = None, like: TrainingLoop | None = None, together: bool = False
+    ) -> None:
         if torch.device(run.device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {run.device!r} was asked for, but there is no CUDA device here")
         if observe is not None and run.agent is not None:
             raise ValueError("observe must be None where a network learns from rewards: there are no training trials")
-        self.run, self.observe, self.task = run, observe, run.make_task()
+        self.run, self.observe, self.task, self.together = run, observe, run.make_task(), together
         if not self.task.rewards_only:
             self.train_set, self.test_set = self._sets() if like is None else like.sets
         n_out = self.task.n_out + (run.agent is not None)  # and the value
@@ -95,7 +99,8 @@ class TrainingLoop:
         run = self.run
         self.net: Any = run.net.build(**self.sizes, seed=run.seeds.net, device=run.device, dtype=run.torch_dtype)
         self.learner = Learner(self.net, run.the_rule, seed=run.seeds.rule)
-        self.updates = Updates(self.learner, run.optimizer, run.steps, run.seeds.rule)
+        make = Updates if self.together or run.agent is not None else updates_of
+        self.updates = make(self.learner, run.optimizer, run.steps, run.seeds.rule)
         self.watchers = [each.build() for each in run.callbacks]
         self.step, self.elapsed = 0, 0.0
         self.batches = self._batches()

@@ -36,7 +36,14 @@ class Updates:
         chosen: Optimizer, with its controls of the step.
         steps: Number of all updates of the run.
         seed: Seed of another rule whose step size is matched.
+
+    Attributes:
+        passes: A note on them for the record of the run, default empty.
+        refused: Whether PyTorch refused to make them so.
     """
+
+    passes = ""
+    refused = False
 
     def __init__(self, learner: Learner, chosen: Optimizer, steps: int, seed: int) -> None:
         self.learner, self.net, self.chosen, self.steps = learner, learner.net, chosen, steps

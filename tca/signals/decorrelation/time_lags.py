@@ -98,7 +98,7 @@ class Filtered(Reach):
     def over(self, score: Tensor) -> WindowFunction:
         """Return the scores filtered backwards, side by side."""
         filtered = torch.stack([score] * len(self.kappas), 2)
-        kept = score.new_tensor(self.kappas).unsqueeze(-1)
+        kept = torch.stack([score.new_full((1,), each) for each in self.kappas])
         entries = filtered.unbind(0)
         for t in range(len(entries) - 2, 0, -1):
             entries[t].addcmul_(entries[t + 1], kept)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -188,6 +189,8 @@ class Diffusion(_Diffusing, CausalSignal):
     >>> Diffusion(Box(k=0.9)).equation
     'G_t = P C_t, C_t = 0.9 Box[C_t-1] + s_t, s_t = P^T F score_t, F 10% of W_o^T at the start'
     """
+
+    capturable: ClassVar[bool] = False  # the solver of the field is made on the host for every batch
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -155,7 +155,7 @@ def test_a_resume_under_others_says_so(tmp_path: Path, monkeypatch: pytest.Monke
         train(SMALL, tmp_path, progress=False, observe=raise_at_step(6))
     there = tca.experiments.records.versions.environment()
     other = {**there, "threads": 7, "versions": {**there["versions"], "torch": "9.9.9+cu999"}}
-    monkeypatch.setattr("tca.experiments.records.record.environment", lambda together: other)
+    monkeypatch.setattr("tca.experiments.records.record.environment", lambda passes: other)
     with pytest.warns(
         tca.records.ResumedElsewhereWarning, match=r"torch \S+ then, 9.9.9\+cu999 now; threads 1 then, 7 now"
     ):

@@ -1,0 +1,187 @@
+"""Work on a CUDA device captured in a graph: its kernels on its memory, launched at once and without Python."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tca.utils.names import unknown
+
+__all__ = [
+    "CHOICES",
+    "EAGER",
+    "SHAPES",
+    "VARIABLE",
+    "CaptureWarning",
+    "Captured",
+    "CudaGraphs",
+    "Replays",
+    "graphs_on",
+    "replays_on",
+    "warn_refused",
+]
+
+VARIABLE = "TCA_GRAPHS"
+CHOICES = {"auto": "work is captured where it can be", "off": "PyTorch launches every kernel"}
+SHAPES = 4  # graphs of one piece of work, each of which keeps its memory
+EAGER = 3  # times that work of a shape is done before its capture, in which tensors are made that last
+
+R = TypeVar("R")
+
+
+class CaptureWarning(UserWarning):
+    """Work cannot be captured in a CUDA graph; its kernels are launched one by one."""
+
+
+def warn_refused(work: str, error: RuntimeError) -> None:
+    """Warn that PyTorch refuses to capture work.
+
+    Args:
+        work: A plural noun.
+        error: The reason.
+    """
+    reason = str(error).partition("\n")[0]
+    silent = f"{VARIABLE}=off is silent"
+    warnings.warn(f"{work} are not captured in a CUDA graph: {reason}; {silent}", CaptureWarning, stacklevel=3)
+
+
+def graphs_on(device: torch.device) -> CudaGraphs | None:
+    """Return the means to capture work on a device, ``None`` if it is no CUDA device or ``TCA_GRAPHS`` is ``"off"``.
+
+    Raises:
+        ValueError: ``TCA_GRAPHS`` is none of the choices.
+
+    >>> graphs_on(torch.device("cpu")) is None
+    True
+    """
+    chosen = os.environ.get(VARIABLE, "auto")
+    if chosen not in CHOICES:
+        raise unknown(chosen, CHOICES, VARIABLE)
+    return CudaGraphs(device) if device.type == "cuda" and chosen == "auto" else None
+
+
+class CudaGraphs:
+    """Captures work on a CUDA device.
+
+    Args:
+        device: The device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def aside(self, work: Callable[[], R]) -> R:
+        """Return the result of work on a stream of its own, as PyTorch asks for before a capture of the same work."""
+        before = torch.cuda.current_stream(self.stream.device)
+        self.stream.wait_stream(before)
+        with torch.cuda.stream(self.stream):
+            found = work()
+        before.wait_stream(self.stream)
+        return found
+
+    def capture(self, work: Callable[[], R]) -> tuple[Callable[[], object], R]:
+        """Return a replay of work and its result, see `Captured`."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(self.stream.device), torch.cuda.graph(graph, stream=self.stream):
+            found = work()
+        return graph.replay, found
+
+
+class Captured(Generic[R]):
+    """Work that a graph replays.
+
+    Python runs once, when it is captured; numbers of the host stay as they are then. The work itself is done by replays
+    alone. It is to be done before, see `CudaGraphs.aside`, on tensors that stay where they are.
+
+    Args:
+        graphs: The means to capture it.
+        work: The work.
+
+    Attributes:
+        replay: Function that does the work.
+        result: Its result, whose tensors have values after every replay.
+
+    Raises:
+        RuntimeError: It cannot be captured, for example because the host waits for a value.
+    """
+
+    def __init__(self, graphs: CudaGraphs, work: Callable[[], R]) -> None:
+        self._operands = _Operands()
+        with self._operands:
+            self.replay, self.result = graphs.capture(work)
+
+
+class Replays:
+    """Values of a function of a tensor on a device, replayed for the shapes that it has taken before.
+
+    Args:
+        graphs: The means to capture work on the device.
+
+    Warns:
+        CaptureWarning: PyTorch refuses to capture it; it is computed without graphs.
+    """
+
+    def __init__(self, graphs: CudaGraphs) -> None:
+        self.graphs, self.refused = graphs, False
+        self._made: Counter[torch.Size] = Counter()
+        self._captured: dict[torch.Size, tuple[Tensor, Captured[Tensor]]] = {}
+
+    def __call__(self, function: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
+        """Return the value of the function, a new tensor.
+
+        Args:
+            function: The function, always the same; it keeps nothing from one call to the next.
+        """
+        shape = given.shape
+        if shape not in self._captured and not self.refused and len(self._captured) < SHAPES:
+            self._made[shape] += 1
+            if self._made[shape] <= EAGER:
+                return self.graphs.aside(lambda: function(given))
+            taken = given.clone()
+            try:
+                self._captured[shape] = taken, Captured(self.graphs, lambda: function(taken))
+            except RuntimeError as error:
+                self.refused = True
+                warn_refused("products", error)
+        if shape not in self._captured:
+            return function(given)
+        taken, captured = self._captured[shape]
+        taken.copy_(given)
+        captured.replay()
+        return captured.result.clone()
+
+
+def replays_on(device: torch.device) -> Replays | None:
+    """Return replays on a device, ``None`` where nothing is captured, see `graphs_on`."""
+    graphs = graphs_on(device)
+    return None if graphs is None else Replays(graphs)
+
+
+class _Operands(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Holds the memory that operations take within, other than their own, since a graph keeps its address alone."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._held: dict[int, Tensor] = {}
+        self._own: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for memory, each in _memory((args, kwargs)):
+            if memory not in self._own:
+                self._held[memory] = each
+        found = func(*args, **(kwargs or {}))
+        self._own.update(memory for memory, _ in _memory(found) if memory not in self._held)
+        return found
+
+
+def _memory(values: Any) -> list[tuple[int, Tensor]]:
+    """Return every tensor with a number of its memory."""
+    return [(each.untyped_storage()._cdata, each) for each in tree_leaves(values) if isinstance(each, Tensor)]

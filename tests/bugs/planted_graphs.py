@@ -1,0 +1,119 @@
+"""Bugs of work that CUDA graphs replay, noticed on the CPU by graphs that are imitated there."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+UPDATES, GRAPHS = "tca/experiments/training/captured_updates.py", "tca/utils/cuda_graphs.py"
+TESTS = "tests/tca/experiments/training/test_captured_updates.py"
+PRODUCTS = ("tests/analysis/curvature/test_captured_products.py",)
+SAME = f"{TESTS}::test_captured_updates_make_the_same_bits"
+
+BUGS = [
+    Bug(
+        UPDATES,
+        "a captured learning rate that stays",
+        'rate.fill_(group["lr"])',
+        "rate.fill_(self.updates.rates[0])",
+        (f"{TESTS}::test_scheduled_learning_rates_reach_captured_steps",),
+    ),
+    Bug(
+        UPDATES,
+        "a static input of a graph not refilled",
+        "part.copy_(getattr(batch, name))",
+        "part.copy_(part)",
+        (f"{SAME}[bptt-leaky A]",),
+    ),
+    Bug(
+        UPDATES,
+        "the noise of a capture replayed",
+        "self.noise.copy_(noise)",
+        "noise.copy_(self.noise)",
+        (f"{TESTS}::test_networks_of_many_kinds[noise]",),
+    ),
+    Bug(
+        UPDATES,
+        "a captured factor of clipping that stays",
+        "self.factor.fill_(updates.clipped(sizes))",
+        "self.factor.fill_(1.0)",
+        (f"{SAME}[bptt-leaky A]",),
+    ),
+    Bug(
+        UPDATES,
+        "graphs of tensors that a restored optimizer has left",
+        "        self._captured.clear()\n",
+        "",
+        (f"{TESTS}::test_restored_updates_go_on_from_the_state",),
+    ),
+    Bug(
+        UPDATES,
+        "a batch of another loss given to a graph",
+        "same = batch.loss is self.batch.loss or",
+        "same = True or",
+        (f"{TESTS}::test_shapes_without_graphs_are_updated_eagerly",),
+    ),
+    Bug(
+        UPDATES,
+        "padded trials given to the graph of others",
+        "return batch.padded, *(",
+        "return True, *(",
+        (f"{TESTS}::test_padded_trials_have_graphs_of_their_own",),
+    ),
+    Bug(
+        UPDATES,
+        "changes by a replay not counted",
+        "torch.autograd.graph.increment_version(self.changed)",
+        "torch.autograd.graph.increment_version([])",
+        (f"{TESTS}::test_values_that_the_host_keeps_are_read_again_after_replays",),
+    ),
+    Bug(
+        UPDATES,
+        "a step captured of gradients that are not finite",
+        "        if trouble := updates.trouble(info, sizes, step):\n            return trouble\n",
+        "",
+        (f"{TESTS}::test_numbers_that_are_not_finite_end_the_run_before_the_step",),
+    ),
+    Bug(
+        "tca/eligibilities/factors.py",
+        "a count of the host declared capturable",
+        "capturable: ClassVar[bool] = False  # it draws",
+        "capturable: ClassVar[bool] = True  # it draws",
+        (f"{SAME}[uoro-leaky A]",),
+    ),
+    Bug(
+        "tca/eligibilities/perturbations.py",
+        "draws of the host declared capturable",
+        "capturable: ClassVar[bool] = False",
+        "capturable: ClassVar[bool] = True",
+        (f"{SAME}[node_perturbation-leaky A]",),
+    ),
+    Bug(
+        "tca/signals/decorrelation/decorrelation.py",
+        "a rule that could be captured declared not to be",
+        "    local: ClassVar[bool] = True\n",
+        "    local: ClassVar[bool] = True\n    capturable: ClassVar[bool] = False\n",
+        (f"{SAME}[sbd-leaky A]",),
+    ),
+    Bug(
+        "tca/signals/decorrelation/time_lags.py",
+        "numbers copied from the host in every update",
+        "torch.stack([score.new_full((1,), each) for each in self.kappas])",
+        "score.new_tensor(self.kappas).unsqueeze(-1)",
+        (f"{SAME}[sbd_filtered-leaky A]",),
+    ),
+    Bug(
+        GRAPHS,
+        "memory that a graph takes freed",
+        "self._held[memory] = each",
+        "self._held[memory] = torch.empty(0)",
+        (f"{SAME}[bptt-leaky A]",),
+    ),
+    Bug(GRAPHS, "the vector of a captured product not refilled", "        taken.copy_(given)\n", "", PRODUCTS),
+    Bug(
+        GRAPHS,
+        "the result of a product in the memory of the graph",
+        "return captured.result.clone()",
+        "return captured.result",
+        PRODUCTS,
+    ),
+]
