@@ -7,6 +7,7 @@ between the devices and operands of both are seen here as a GPU sees them (`Devi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -131,6 +132,15 @@ def _moved(index: Any) -> Any:
     return torch.tensor(index, device="cpu").to(DEVICE) if isinstance(index, tuple | list) else index
 
 
+def _forget() -> None:
+    """Clear tensors of the meta device that the library keeps by device, which have values within only."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("tca.connections.", "tca.eligibilities.", "tca.tape.")):
+            for each in vars(module).values():
+                if hasattr(each, "cache_clear"):
+                    each.cache_clear()
+
+
 class Device(TorchDispatchMode):
     """The device within a ``with`` block.
 
@@ -144,6 +154,7 @@ class Device(TorchDispatchMode):
         self._copies = _Copies()
 
     def __enter__(self) -> Device:
+        _forget()
         self._copies.__enter__()
         super().__enter__()
         return self
@@ -151,6 +162,7 @@ class Device(TorchDispatchMode):
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
         self._copies.__exit__(*error)
+        _forget()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
