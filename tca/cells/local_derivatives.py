@@ -154,7 +154,8 @@ def slope_of(cell: Cell, state: Tensor, passed: tuple[int, ...] | None) -> Tenso
     """
     if passed is not None:
         slope = state.new_zeros(len(cell.components), len(passed), 1)
-        slope[list(passed), range(len(passed))] = 1.0
+        for place, component in enumerate(passed):  # a list of places would be copied from the host
+            slope[component, place] = 1.0
         return slope
     with torch.enable_grad():
         states = tuple(each.detach().clone().requires_grad_() for each in state.unbind(-2))
