@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -32,6 +33,7 @@ __all__ = [
 VARIABLE = "TCA_GRAPHS"
 CHOICES = {"auto": "work is captured where it can be", "off": "PyTorch launches every kernel"}
 SHAPES = 4  # graphs of one piece of work, each of which keeps its memory
+NEAR = 1e-4  # difference of sums in another order, of the largest number
 EAGER = 3  # times that work of a shape is done before its capture, in which tensors are made that last
 
 R = TypeVar("R")
@@ -42,7 +44,7 @@ class CaptureWarning(UserWarning):
 
 
 def warn_refused(work: str, error: RuntimeError) -> None:
-    """Warn that PyTorch refuses to capture work.
+    """Warn that work cannot be captured.
 
     Args:
         work: A plural noun.
@@ -99,24 +101,38 @@ class Captured(Generic[R]):
     """Work that a graph replays.
 
     Python runs once, when it is captured; numbers of the host stay as they are then. The work itself is done by replays
-    alone. It is to be done before, see `CudaGraphs.aside`, on tensors that stay where they are.
+    alone. It is to be done before, see `CudaGraphs.aside`, on tensors that stay where they are. A first replay is held
+    against the work without a graph, after which everything is as it was.
 
     Args:
         graphs: The means to capture it.
         work: The work.
+        state: Tensors that it may change, beside those that it makes; default none.
 
     Attributes:
         replay: Function that does the work.
         result: Its result, whose tensors have values after every replay.
+        changed: Tensors of the state that it changes.
 
     Raises:
-        RuntimeError: It cannot be captured, for example because the host waits for a value.
+        RuntimeError: It cannot be captured, as where the host waits for a value, or a replay does other work.
     """
 
-    def __init__(self, graphs: CudaGraphs, work: Callable[[], R]) -> None:
+    def __init__(self, graphs: CudaGraphs, work: Callable[[], R], state: Sequence[Tensor] = ()) -> None:
+        before = _copies(state)
+        with _unsafe_preserve_version_counter(tuple(state)):  # what the host has read of them stays valid
+            wanted = _copies((graphs.aside(work), state))
+            _restore_(state, before)
+        versions = [each._version for each in state]
         self._operands = _Operands()
         with self._operands:
             self.replay, self.result = graphs.capture(work)
+        self.changed = [each for each, version in zip(state, versions, strict=True) if each._version != version]
+        self.replay()
+        found = _copies((self.result, state))
+        _restore_(state, before)
+        if not all(map(_alike, found, wanted)):
+            raise RuntimeError("a replay gives other numbers than the work itself")
 
 
 class Replays:
@@ -126,7 +142,7 @@ class Replays:
         graphs: The means to capture work on the device.
 
     Warns:
-        CaptureWarning: PyTorch refuses to capture it; it is computed without graphs.
+        CaptureWarning: It cannot be captured; it is computed without graphs.
     """
 
     def __init__(self, graphs: CudaGraphs) -> None:
@@ -180,6 +196,24 @@ class _Operands(TorchDispatchMode):  # type: ignore[no-untyped-call]
         found = func(*args, **(kwargs or {}))
         self._own.update(memory for memory, _ in _memory(found) if memory not in self._held)
         return found
+
+
+def _copies(values: Any) -> list[Tensor]:
+    return [each.detach().clone() for each in tree_leaves(values) if isinstance(each, Tensor)]
+
+
+@torch.no_grad()
+def _restore_(state: Sequence[Tensor], before: Sequence[Tensor]) -> None:
+    for each, its in zip(state, before, strict=True):
+        each.copy_(its)
+
+
+def _alike(found: Tensor, wanted: Tensor) -> bool:
+    """Return whether tensors are the same but for sums in another order."""
+    if not (wanted.is_floating_point() and wanted.numel()):
+        return torch.equal(found, wanted)
+    largest = float(wanted.nan_to_num(posinf=0.0, neginf=0.0).abs().max())
+    return torch.allclose(found, wanted, rtol=NEAR, atol=NEAR * largest, equal_nan=True)
 
 
 def _memory(values: Any) -> list[tuple[int, Tensor]]:

@@ -183,10 +183,13 @@ def test_every_measure_is_listed() -> None:
     assert not {name for name, each in first.items() if each in ("net", "before", "learner")}
 
 
+DAILY = ("mlp", "cnn", "vector_mlp", "leaky_rnn", "spiking_rnn", "gru", "wrap")
+
+
 @pytest.mark.parametrize(
     ("kind", "dtype"),
     [
-        (kind, (torch.float32, torch.float64)[index % 2])
+        pytest.param(kind, (torch.float32, torch.float64)[index % 2], marks=[pytest.mark.slow] * (kind not in DAILY))
         for index, kind in enumerate([*NETS, "mlp", "gru"])  # in turn, and these in both
     ],
 )

@@ -11,6 +11,20 @@ SAME = f"{TESTS}::test_captured_updates_make_the_same_bits"
 
 BUGS = [
     Bug(
+        GRAPHS,
+        "a first replay that nobody looks at",
+        "if not all(map(_alike, found, wanted)):",
+        "if False:",
+        (f"{TESTS}::test_a_count_of_the_host_in_an_update_is_noticed",),
+    ),
+    Bug(
+        GRAPHS,
+        "the first replay counts as an update",
+        "        found = _copies((self.result, state))\n        _restore_(state, before)",
+        "        found = _copies((self.result, state))",
+        (f"{SAME}[bptt-leaky A]",),
+    ),
+    Bug(
         UPDATES,
         "a captured learning rate that stays",
         'rate.fill_(group["lr"])',

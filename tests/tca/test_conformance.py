@@ -122,7 +122,7 @@ def test_recombination_equals_its_traces(case: Case, signal: Signal, eligibility
 
 
 @some_cases(
-    [tca.Rule(one, other) for other in ELIGIBILITIES for one in SIGNALS if isinstance(one, (InstantSignal, Direct))], 4
+    [tca.Rule(one, other) for other in ELIGIBILITIES for one in SIGNALS if isinstance(one, (InstantSignal, Direct))], 2
 )
 def test_instant_signals_equal_surgery(case: Case, part: tca.Rule) -> None:
     """A signal without later error is a detached path per eligibility and a swapped backward pass of the readout."""

@@ -76,7 +76,7 @@ class CapturedUpdates(Updates):
         graphs: The means to capture work on the device.
 
     Warns:
-        CaptureWarning: PyTorch refuses to capture them; they go on without graphs.
+        CaptureWarning: They cannot be captured; they go on without graphs.
     """
 
     def __init__(self, learner: Learner, chosen: Optimizer, steps: int, seed: int, graphs: CudaGraphs) -> None:
@@ -132,9 +132,9 @@ class CapturedUpdate:
         self.batch = dataclasses.replace(batch, info={}, **copies)
         self.noise = _copied(copy.deepcopy(net).draw_noise(batch.steps, batch.trials))  # the run draws none for it
         held = [*net.parameters(), *net.buffers(), *self.learner.buffers.values()]
-        versions = [each._version for each in held]
         _ = self.batch.padded  # read here: within a capture the host reads no value
-        self.pass_ = Captured(updates.graphs, self._to_gradients)
+        self.pass_ = Captured(updates.graphs, self._to_gradients, held)
+        self.changed = self.pass_.changed
         self.outputs, self.checks, self.gradients, self.numbers = self.pass_.result
         self._hand_over()
         groups = updates.optimizer.param_groups
@@ -142,9 +142,11 @@ class CapturedUpdate:
         self.rates = [torch.ones_like(self.factor, dtype=torch.float32) for _ in groups]
         self.step_: Captured[None] | None = None
         if updates.chosen.name in IN_TENSORS and all(group["fused"] for group in groups):
+            moments = [each for its in updates.optimizer.state.values() for each in its.values()]
+            state = [*held, *self.gradients, *(each for each in moments if isinstance(each, Tensor))]
             with _in_tensors(groups, self.rates):
-                self.step_ = Captured(updates.graphs, self._to_weights)
-        self.changed = [each for each, before in zip(held, versions, strict=True) if each._version != before]
+                self.step_ = Captured(updates.graphs, self._to_weights, state)
+            self.changed = [*self.changed, *self.step_.changed]
 
     def fits(self, batch: Batch) -> bool:
         """Return whether a batch of the shape has the captured loss, and the network draws noise as it did."""

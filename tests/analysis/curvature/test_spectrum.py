@@ -175,7 +175,7 @@ def network_hessian() -> Written:
     return Written(operator(MANY.net(), MANY.batch()).matrix())
 
 
-@pytest.mark.parametrize("estimator", ["hutchinson", "hutch++", "xtrace"])
+@pytest.mark.parametrize("estimator", ["hutchinson", pytest.param("hutch++", marks=pytest.mark.slow), "xtrace"])
 def test_two_standard_errors_of_a_trace_hold_nineteen_times_in_twenty(network_hessian: Written, estimator: str) -> None:
     estimates, claimed = over_seeds(network_hessian, estimator, 30)
     errors = (estimates - network_hessian.written.trace()).abs()

@@ -12,7 +12,7 @@ from benchmarks.coverage import REPETITIONS, covered, table
 PAGE = Path(__file__).parents[3] / "docs" / "statistics.md"
 
 
-@pytest.mark.parametrize("count", [3, 5, 10, 20])
+@pytest.mark.parametrize("count", [3, *(pytest.param(each, marks=pytest.mark.slow) for each in (5, 10, 20))])
 def test_students_t_holds_the_truth_as_often_as_it_says(count: int) -> None:
     """95 of 100 for normal values at any number of them, within four standard errors of the simulation."""
     assert covered("normal", "Student's t", count, 1500) == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 1500))

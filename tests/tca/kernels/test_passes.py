@@ -69,7 +69,7 @@ def test_gradients_equal_those_of_pytorch(
     form: str, activation: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sizes with all remainders; every other network has leaks of its cells' own, masks and a learned initial state."""
-    for index, (cells, trials) in enumerate(itertools.product(CELLS, TRIALS)):
+    for index, (cells, trials) in enumerate([*itertools.product(CELLS, TRIALS)][::2]):
         mask = (torch.rand(cells, cells, generator=torch.Generator().manual_seed(0)) < 0.7).double()
         own = {"tau": torch.linspace(20, 200, cells).tolist(), "mask_rec": mask, "learn_initial": True}
         net = tca.nets.LeakyRNN(

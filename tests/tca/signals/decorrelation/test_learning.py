@@ -119,6 +119,7 @@ def test_learning_a_correlation_pays(moved: Data) -> None:
     assert size > 10, "the wrong sign runs away"
 
 
+@pytest.mark.slow
 def test_fast_averages_let_activity_vanish() -> None:
     """lam = 0.99 silences the last population within ten epochs, lam = 0.999 does not."""
     fast, silent = trained(digits(0), Decorrelation(Decay(0.99)), 10)
