@@ -122,6 +122,9 @@ def try_bug(bug: Bug) -> Outcome:
         folder = Path(name)
         problem = plant(bug, folder)
         verdict, detail = ("lost", problem) if problem else run_tests(bug, folder)
+        if verdict == "SURVIVED":  # those of its tests that do not run daily
+            slow = run_tests(bug, folder, options=("-m", "slow"))
+            verdict, detail = slow if slow[0] == "caught" else (verdict, detail)
     return Outcome(bug, verdict, detail, time.perf_counter() - begun)
 
 

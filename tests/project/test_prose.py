@@ -89,6 +89,7 @@ def test_the_house_counts_lines_words_terms_and_names(tree: Path) -> None:
     assert house.widest(tree) == ("widest signature", "3 parameters of Cell.run")
 
 
+@pytest.mark.slow
 def test_one_update_enters_more_files_than_compute() -> None:
     root = Path(house.__file__).parents[1]
     rows = dict(house.update(root))

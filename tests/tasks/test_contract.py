@@ -16,6 +16,7 @@ import torch
 import tasks
 from tca.batch import Batch
 from tca.losses import CrossEntropy
+from tests.support.thirds import thirds
 
 NAMES = [name for name in tasks.list() if name not in tasks.CONTROL]  # these have no trials
 ROOT = Path(__file__).parents[2]
@@ -201,7 +202,7 @@ def test_global_generators_are_left_alone() -> None:
 FINITE = {"anbn", "copy_memory", "sequential_digits"}  # so few different trials that chance repeats them
 
 
-@pytest.mark.parametrize("name", sorted({*tasks.NATIVE} - FINITE))
+@pytest.mark.parametrize("name", thirds(sorted({*tasks.NATIVE} - FINITE)))
 def test_sets_and_stream_share_no_trial(name: str) -> None:
     task = tasks.make(name)
     batches = [part.batch() for part in task.split(100, 100, seed=0)]

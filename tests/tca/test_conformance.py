@@ -50,10 +50,19 @@ LONG = [
 ]
 
 
-def in_turn(*groups: list[Case]) -> pytest.MarkDecorator:
-    """Pair every signal with every eligibility on one case of each group, so that every part meets every case."""
+def in_turn(*groups: list[Case], half: bool = False) -> pytest.MarkDecorator:
+    """Pair every signal with every eligibility on one case of each group, so that every part meets every case.
+
+    ``half`` of the pairs, so that every part is in some, run daily, the others under ``-m slow``.
+    """
     pairs = [
-        pytest.param(case, signal, eligibility, id=f"{eligibility!r}-{signal!r}-{case}")
+        pytest.param(
+            case,
+            signal,
+            eligibility,
+            id=f"{eligibility!r}-{signal!r}-{case}",
+            marks=[pytest.mark.slow] * (half and (one + other // 2) % 2),
+        )
         for one, eligibility in enumerate(ELIGIBILITIES)
         for other, signal in enumerate(SIGNALS)
         for case in (cases[(one + other) % len(cases)] for cases in groups)
@@ -144,7 +153,7 @@ def test_every_eligibility_has_an_exact_signal(case: Case, kind: Eligibility | s
     assert_same(bound.grads(case.batch(), execution="forward")[0], true_gradient(case), 3e-12)
 
 
-@in_turn([CASES[4], CASES[8]])
+@in_turn([CASES[4], CASES[8]], half=True)
 def test_windows_of_the_cache_leave_no_seam(
     case: Case, signal: Signal, eligibility: Eligibility, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ import tca
 from analysis import operator
 from analysis.curvature.operators import Hessian
 from tests.support.everything import EVERYTHING, FOR_RULES, MEASURES, NETS, RUNS, flat, trials
+from tests.support.thirds import thirds
 
 
 def tensors_of(found: Any, seen: set[int] | None = None) -> Iterator[Tensor]:
@@ -81,7 +82,7 @@ def learned(rule: tca.Rule, kind: str, first: Callable[[], AbstractContextManage
     return [dict(net.state_dict()), learner.state_dict(), torch.autograd.grad(outputs.sum(), [*net.parameters()])]
 
 
-@pytest.mark.parametrize("name", tca.RULES)
+@pytest.mark.parametrize("name", thirds(tca.RULES))
 def test_a_first_pass_in_inference_mode_leaves_memory_for_any_later_one(name: str) -> None:
     """The network is made there as well, and everything after it is bit for bit what it is without the mode."""
     ran = 0

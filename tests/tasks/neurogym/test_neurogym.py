@@ -233,6 +233,7 @@ def test_an_environment_with_few_different_trials_repeats_them_in_both_sets() ->
     assert len(kinds[0]) == 2
 
 
+@pytest.mark.slow
 def test_importing_neurogym_takes_away_the_handlers_of_loguru() -> None:
     code = (
         "import io, tasks; from loguru import logger; sink = io.StringIO(); logger.add(sink); "

@@ -21,6 +21,7 @@ def test_the_page_on_own_tasks_is_complete() -> None:
     assert (len(BLOCKS), len(COMMANDS)) == (5, 2)
 
 
+@pytest.mark.slow
 def test_the_page_on_own_tasks_works_as_written(tmp_path: Path) -> None:
     """All its code in one process, which starts without anything imported."""
     script = tmp_path / "page.py"

@@ -106,6 +106,7 @@ def test_registered_tasks_have_their_import_path_in_records(tmp_path: Path) -> N
     assert tca.Run.from_json(values).name == run.name
 
 
+@pytest.mark.slow
 def test_a_task_by_import_path_reads_back_in_another_process(tmp_path: Path) -> None:
     (tmp_path / "my_tasks.py").write_text(Path(user_tasks.__file__).read_text())
     code = (

@@ -312,6 +312,7 @@ def test_blocks_of_the_readout_lie_alike_in_both_streams() -> None:
     assert torch.equal(net.w_out.detach() != 0, received)
 
 
+@pytest.mark.slow
 def test_the_original_rule_only_grows() -> None:
     """No magnitude falls in a thousand random updates; a positive error moves synapses from + cells, else from -."""
     net = DualStreamMLP(4, [8], 1, wiring="streams", width=0.4, dtype=F64)
@@ -523,6 +524,7 @@ def digits(rule: Rule, rate: float, epochs: int, **options: Any) -> float:
         return 100 * float((net(inputs[test][None])[0].argmax(-1) == labels[test]).float().mean())
 
 
+@pytest.mark.slow
 def test_it_learns_digits_and_what_it_needs_for_that() -> None:
     """Wide sigmoids, shrinking magnitudes, and signals to hidden cells, in a short training."""
     learned = digits(DIFFUSION, 30.0, 15)

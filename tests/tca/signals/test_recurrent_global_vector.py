@@ -281,6 +281,7 @@ def cue_accuracy(rule: tca.Rule, frozen: tuple[str, ...], updates: int) -> float
     return sum(right[-20:]) / 20
 
 
+@pytest.mark.slow
 def test_delayed_cues_are_learned() -> None:
     """Both kernels learn to hold a cue; the readout alone does not."""
     for name in ("gevb_local", "gevb_network"):

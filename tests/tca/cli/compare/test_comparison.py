@@ -191,6 +191,7 @@ def test_an_interrupted_comparison_goes_on(compared: Path, tmp_path: Path) -> No
         assert torch.equal(value, second.net.state_dict()[name])
 
 
+@pytest.mark.slow
 def test_several_processes_find_the_same(compared: Path, tmp_path: Path) -> None:
     few = dataclasses.replace(read_comparison(compared), tasks="delayed_xor", rules="bptt,rflo", seeds=1)
     measured = compare(few, tmp_path, workers=2, progress=False).measured

@@ -45,6 +45,7 @@ def test_progress_names_the_run_in_few_words(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err.lstrip().startswith("delayed_xor_Random-Diagonal_s0:")
 
 
+@pytest.mark.slow
 def test_a_task_of_the_user_has_one_folder_registered_or_not() -> None:
     """Two processes find the same folder, whatever they have registered."""
     path = f"{user_tasks.__name__}:Doubled"

@@ -103,6 +103,7 @@ def test_killed_at_every_write_gives_the_same_bits(tmp_path: Path) -> None:
         assert content(tmp_path / "killed" / str(moment)) == whole, f"killed at write or rename {moment}"
 
 
+@pytest.mark.slow
 def test_what_was_kept_and_what_is_remembered_survive_a_kill(tmp_path: Path) -> None:
     result = train(RICH, tmp_path / "whole", progress=False)
     assert [each.loss for each in result.crossings] == [0.698, 0.69]

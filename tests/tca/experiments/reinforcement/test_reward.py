@@ -176,7 +176,7 @@ def test_what_is_learned_from_is_what_was_done(kind: str) -> None:
     assert 0 < episode.reward_per_trial < 2.01
 
 
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("bias", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_module_learns_from_rewards(bias: bool) -> None:
     """A cell module steps through environments as other networks do, with a bias of its readout or without."""
     with torch.random.fork_rng():
@@ -196,7 +196,7 @@ def test_environments_that_are_over_begin_anew() -> None:
     assert [each.resets for each in environments] == [7, 1]
 
 
-@pytest.mark.parametrize("rule", ["reward_eprop", "uoro"])
+@pytest.mark.parametrize("rule", ["reward_eprop", pytest.param("uoro", marks=pytest.mark.slow)])
 def test_any_rule_learns_to_pull_the_lever(rule: str) -> None:
     """From half right, which is chance, to nearly always, and to the same bits from the same seeds."""
 

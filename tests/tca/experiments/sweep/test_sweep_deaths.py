@@ -81,6 +81,7 @@ def test_a_worker_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch,
         quiet([SMALL], tmp_path, "processes", workers=1)
 
 
+@pytest.mark.slow
 def test_a_killed_client_takes_its_workers_along_and_the_next_goes_on(reference: Path, tmp_path: Path) -> None:
     file, out = tmp_path / "slow.py", tmp_path / "out"
     file.write_text(SLOW)

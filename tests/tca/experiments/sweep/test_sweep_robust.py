@@ -218,6 +218,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_workers_whose_parent_dies_say_nothing(tmp_path: Path) -> None:
     (tmp_path / "orphan.py").write_text(ORPHAN)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

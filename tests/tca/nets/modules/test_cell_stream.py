@@ -119,7 +119,7 @@ def offsets(case: Made) -> list[int]:
     return [first + sum(sizes[:index]) for index in range(len(sizes))]
 
 
-@pytest.mark.parametrize("name", ["gru", "fast_weights"])
+@pytest.mark.parametrize("name", [pytest.param("gru", marks=pytest.mark.slow), "fast_weights"])
 def test_it_learns_within_trials_and_leaves_mode_and_generator_as_they_were(name: str) -> None:
     case, given = made(name), batch(12)
     case.net.cell.train()

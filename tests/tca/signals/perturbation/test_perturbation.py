@@ -107,7 +107,7 @@ def smallest(kind: str) -> tuple[Any, tca.Batch]:
     return net, batch
 
 
-@pytest.mark.parametrize("kind", ["rnn", "mlp"])
+@pytest.mark.parametrize("kind", ["rnn", pytest.param("mlp", marks=pytest.mark.slow)])
 def test_the_error_of_weight_perturbation_is_of_second_order(kind: str) -> None:
     """Over all sign patterns of all weights, in recurrent and feedforward networks of several populations."""
     net, batch = smallest(kind)
