@@ -87,7 +87,7 @@ def run_tests(
             return "too slow", f"no answer in {seconds:g} s"
         printed = Path(output.name).read_text(errors="replace")
     noticed = NOTICED.search(printed)
-    if process.exitcode == 0:
+    if process.exitcode in (0, 5):  # passed, or none of them runs daily
         return "SURVIVED", "every test passed"
     if process.exitcode == 1 and noticed:
         return "caught", noticed.group(1)
