@@ -30,9 +30,11 @@ from scipy.sparse.linalg import eigsh
 from torch import Tensor, nn
 
 import analysis
-from benchmarks.curvature import first_accurate
+from benchmarks.code_versions import executed
+from benchmarks.curvature import first_accurate, joined
 from benchmarks.memory import RESET, measurable, resident
-from benchmarks.timing import one_core, race
+from benchmarks.results import Result, Row, add_options, finish, measure
+from benchmarks.timing import one_core
 
 PROBES = 30
 TOLERANCES = [10.0**-k for k in range(1, 11)]
@@ -75,6 +77,9 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "gru": (Recurrent, (20, 3)),
     "transformer": (Attentive, (20, 3)),
 }
+
+
+NAMES = {"cnn": "three convolutions", "gru": "GRU of 64 cells", "transformer": "two encoder layers"}
 
 
 def problem(kind: str, samples: int) -> tuple[nn.Module, Tensor, Tensor]:
@@ -146,7 +151,8 @@ def curvlinops(net: nn.Module, inputs: Tensor, classes: Tensor) -> Contestant:
     return Contestant(operator.__matmul__, top, lambda: float(library.hutchinson_trace(operator, num_matvecs=PROBES)))
 
 
-CONTESTANTS = {"tca": ours, "pyhessian": pyhessian, "curvlinops": curvlinops}
+OURS = "tca"
+CONTESTANTS = {OURS: ours, "PyHessian": pyhessian, "curvlinops": curvlinops}
 
 
 def _memory(name: str, kind: str, samples: int) -> int:
@@ -165,52 +171,65 @@ def _size(net: nn.Module) -> int:
     return sum(each.numel() for each in net.parameters())
 
 
-def print_model(kind: str, samples: int, accuracy: float, rounds: int) -> None:
-    """Print times and memory of all libraries for a model, and their ratios to ours."""
+def contestants(kind: str, samples: int) -> tuple[dict[str, Contestant], float, int]:
+    """Return the libraries whose product is right for a model, its largest eigenvalue and its number of parameters."""
     net, inputs, classes = problem(kind, samples)
-    exact_operator = analysis.operator(net, (inputs, classes), "all", loss=nn.CrossEntropyLoss())
-    vector = torch.randn(exact_operator.size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    start = np.random.default_rng(0).standard_normal(exact_operator.size)
-    lanczos = exact_operator.linear_operator()
-    exact = float(eigsh(lanczos, 1, which="LA", v0=start, tol=1e-12, return_eigenvectors=False)[0])
+    exact = analysis.operator(net, (inputs, classes), "all", loss=nn.CrossEntropyLoss())
+    vector = torch.randn(exact.size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    wanted = exact.product(vector)
     there: dict[str, Contestant] = {}
     for name, make in CONTESTANTS.items():
-        if importlib.util.find_spec("analysis" if name == "tca" else name) is None:
-            print(f"{kind:<12}{name:<12}not installed")
+        if importlib.util.find_spec("analysis" if name == OURS else name.lower()) is None:
+            print(f"{name} is not installed")
             continue
         try:
-            made = make(net, inputs, classes)
-            error = (made.product(vector) - exact_operator.product(vector)).norm() / exact_operator.product(
-                vector
-            ).norm()
+            there[name] = make(net, inputs, classes)
+            error = float((there[name].product(vector) - wanted).norm() / wanted.norm())
             assert error < 1e-9, (name, error)
-            there[name] = made
-        except RuntimeError as problem_found:
-            print(f"{kind:<12}{name:<12}fails: {str(problem_found).splitlines()[0]}")
-    times = {
-        "product": race({name: partial(each.product, vector) for name, each in there.items()}, 3 * rounds, math.inf),
-        f"trace, {PROBES}": race({name: each.trace for name, each in there.items()}, rounds, math.inf),
-    }
-    found = {name: first_accurate(each.top, exact, accuracy, TOLERANCES, rounds) for name, each in there.items()}
-    times["largest, 3 seeds"] = {name: math.nan if each is None else each.spent for name, each in found.items()}
-    if measurable():
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.any_model", "--samples", str(samples), "--memory"]
-        used = {
-            name: subprocess.run([*command, name, kind], check=True, capture_output=True, text=True) for name in there
-        }
-        times["MB"] = {name: int(each.stdout) / 1e9 for name, each in used.items()}
-    for what, each in times.items():
-        shown = "".join(f"{name:>12}{1e3 * value:>9.1f}{value / each['tca']:>7.2f}" for name, value in each.items())
-        print(f"{kind:<12}{exact_operator.size:>7}{samples:>5}  {what:<18}{shown}")
+        except RuntimeError as refusal:
+            there.pop(name, None)
+            print(f"{kind}: {name} fails: {str(refusal).splitlines()[0]}")
+    start = np.random.default_rng(0).standard_normal(exact.size)
+    largest = eigsh(exact.linear_operator(), 1, which="LA", v0=start, tol=1e-12, return_eigenvectors=False)[0]
+    return there, float(largest), exact.size
+
+
+def measured(kind: str, options: argparse.Namespace) -> dict[str, dict[str, Row]]:
+    """Return the times and the memory of all libraries for a model, by what is measured."""
+    there, largest, size = contestants(kind, options.samples)
+    vector = torch.ones(size, dtype=torch.float64)
+    column = f"{NAMES[kind]}, {size:,} parameters"
+    found: dict[str, dict[str, Row]] = {
+        "product": measure(
+            {column: lambda: {name: partial(each.product, vector) for name, each in there.items()}},
+            3 * options.rounds, options.longest,
+        ),
+        "trace": measure(
+            {column: lambda: {name: each.trace for name, each in there.items()}}, options.rounds, options.longest
+        ),
+        "largest": {},
+        "memory": {},
+    }  # fmt: skip
+    for name, each in there.items():
+        at = first_accurate(each.top, largest, options.accuracy, TOLERANCES, options.rounds)
+        if at is not None:
+            print(f"{kind}: {name} at tolerance {at.tolerance:.0e}, relative error {at.error:.1e}", flush=True)
+            found["largest"][name] = Row({column: at.spent}, executed(partial(each.top, at.tolerance, 0)))
+        if measurable():
+            words = ["--samples", str(options.samples), "--memory", name, kind]
+            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.any_model", *words]
+            used = subprocess.run(command, check=True, capture_output=True, text=True)
+            found["memory"][name] = Row({column: float(used.stdout)}, found["product"][name].code)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS, help="default: %(default)s")
-    parser.add_argument("--samples", type=int, default=128, help="samples of the batch (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=64, help="samples of the batch (default: %(default)s)")
     parser.add_argument("--accuracy", type=float, default=1e-4, help="of the top eigenvalue (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds, the fastest counts (default: %(default)s)")
     parser.add_argument("--memory", nargs=2, metavar=("LIBRARY", "MODEL"), help="print bytes of one product, alone")
+    add_options(parser, rounds=3, longest=20.0)
     options = parser.parse_args()
     one_core()
     with warnings.catch_warnings():
@@ -218,9 +237,19 @@ def main() -> None:
         if options.memory:
             print(_memory(*options.memory, options.samples))
             return
-        print(f"{'model':<12}{'P':>7}{'N':>5}  {'':<18}each library: ms or MB, and over ours")
-        for kind in options.models:
-            print_model(kind, options.samples, options.accuracy, options.repeats)
+        parts = [measured(kind, options) for kind in options.models]
+    questions = {
+        "product": "A product with the Hessian",
+        "trace": f"Its trace by {PROBES} random vectors",
+        "largest": f"Its largest eigenvalue to a relative accuracy of {options.accuracy:g}, three seeds",
+        "memory": "Growth of the process by a first product",
+    }
+    for what, question in questions.items():
+        rows = joined(part[what] for part in parts)
+        whole = f"{question}: models of PyTorch, all parameters, {options.samples} samples, float64"
+        kind = "memory" if what == "memory" else "times"
+        if rows:
+            finish(Result(f"any_model_{what}", whole, OURS, rows, measure=kind), options.save)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def _panel(axes: Axes, result: Result) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x", color="0.92")
     question = textwrap.fill(result.question.replace("`", ""), WIDE)
-    axes.set_title(f"{question}\ntimes as multiples of {result.reference}", loc="left", fontsize=8)
+    axes.set_title(f"{question}\n{result.measure} as multiples of {result.reference}", loc="left", fontsize=8)
     if len(result.columns) > 1:
         marks = [Line2D([], [], label=column, **_mark(result, "", column, sizes)) for column in result.columns]
         axes.legend(handles=marks, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, frameon=False)

@@ -68,6 +68,7 @@ class Result:
         command: The command, without ``--save``.
         date: The day.
         commit: The commit that the tree was at.
+        measure: What the rows hold, times or memory.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Result:
     command: str = field(default_factory=lambda: _command())
     date: str = field(default_factory=lambda: datetime.date.today().isoformat())
     commit: str = field(default_factory=lambda: _commit())
+    measure: str = "times"
 
     @property
     def columns(self) -> list[str]:
@@ -197,8 +199,8 @@ def _older(result: Result) -> dict[str, list[str]]:
 def _origin(result: Result) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result.machine.items() if name != "cpu")
     return (
-        f"{result.question}; times as multiples of *{result.reference}*. {result.machine['cpu']}; {versions}; "
-        f"{result.date}, commit {result.commit}: `{result.command}`."
+        f"{result.question}; {result.measure} as multiples of *{result.reference}*. "
+        f"{result.machine['cpu']}; {versions}; {result.date}, commit {result.commit}: `{result.command}`."
     )
 
 
