@@ -7,6 +7,7 @@ drives, Q rates.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -51,7 +52,7 @@ class BlockStep(LocalStep):
         if not self.recurrent.numel():
             return self.leak
         own = torch.unflatten(self.recurrent, 0, (len(self.reached), self.cells)).diagonal(dim1=1, dim2=2)
-        arriving = (self.gain[:, :, self.reached] * own).sum(2)
+        arriving = (self._reaching_gain * own).sum(2)
         if self.components == 1:
             return self.leak + arriving[:, 0] * self.slope_before
         return self.leak + arriving.unsqueeze(2) * self.slope_before.unsqueeze(1)
@@ -67,7 +68,7 @@ class BlockStep(LocalStep):
         if not self.recurrent.numel():
             return self.leak.new_zeros(())
         weights = torch.unflatten(self.recurrent, 0, (len(self.reached), self.cells))
-        arriving = torch.einsum("bsgi,gij->bsij", self._reaching_gain(), weights).flatten(1, 2)
+        arriving = torch.einsum("bsgi,gij->bsij", self._reaching_gain, weights).flatten(1, 2)
         slope = self.slope_before.view(-1, 1, self.components, self.slope_before.shape[-1])
         return (arriving.unsqueeze(2) * slope).flatten(2)
 
@@ -95,23 +96,24 @@ class BlockStep(LocalStep):
             return signal.squeeze(1) if self.components == 1 else signal
         return self.slope * (rates if self.components == 1 else rates.unsqueeze(1))
 
+    @cached_property
     def _reaching_gain(self) -> Tensor:
-        """Return the gains of the recurrent drives; a list of places would be copied from the host."""
+        """The gains of the recurrent drives; a list of places would be copied from the host."""
         return torch.stack([self.gain[:, :, each] for each in self.reached], 2)
 
     def driven(self, drives: Tensor) -> Tensor:
         """Return ``gain_t drives`` of recurrent drives, a tensor over the states."""
-        states = (self._reaching_gain() * drives.unsqueeze(1)).sum(2)
+        states = (self._reaching_gain * drives.unsqueeze(1)).sum(2)
         return states.squeeze(1) if self.components == 1 else states
 
     def driven_back(self, states: Tensor) -> Tensor:
         """Return ``gain_t^T states``, a tensor over the recurrent drives."""
         apart = states.unsqueeze(1) if self.components == 1 else states
-        return (self._reaching_gain() * apart.unsqueeze(2)).sum(1)
+        return (self._reaching_gain * apart.unsqueeze(2)).sum(1)
 
     def response(self) -> Tensor:
         """Return ``dz_t/du_t`` by the recurrent drives, shape ``(B, R N)``."""
-        gain = self._reaching_gain()
+        gain = self._reaching_gain
         slope = self.slope.unsqueeze(1) if self.components == 1 else self.slope
         return (slope.unsqueeze(2) * gain).sum(1).flatten(1)
 

@@ -110,9 +110,7 @@ class Captured(Generic[R]):
         state: Tensors that it may change, beside those that it makes; default none.
 
     Attributes:
-        replay: Function that does the work.
         result: Its result, whose tensors have values after every replay.
-        changed: Tensors of the state that it changes.
 
     Raises:
         RuntimeError: It cannot be captured, as where the host waits for a value, or a replay does other work.
@@ -126,13 +124,18 @@ class Captured(Generic[R]):
         versions = [each._version for each in state]
         self._operands = _Operands()
         with self._operands:
-            self.replay, self.result = graphs.capture(work)
-        self.changed = [each for each, version in zip(state, versions, strict=True) if each._version != version]
-        self.replay()
+            self._replay, self.result = graphs.capture(work)
+        self._changed = [each for each, version in zip(state, versions, strict=True) if each._version != version]
+        self._replay()
         found = _copies((self.result, state))
         _restore_(state, before)
         if not all(map(_alike, found, wanted)):
             raise RuntimeError("a replay gives other numbers than the work itself")
+
+    def replay(self) -> None:
+        """Do the work; PyTorch counts the changes of the state, as it did in the capture."""
+        self._replay()
+        torch.autograd.graph.increment_version(self._changed)
 
 
 class Replays:

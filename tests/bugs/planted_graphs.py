@@ -74,9 +74,9 @@ BUGS = [
         (f"{TESTS}::test_padded_trials_have_graphs_of_their_own",),
     ),
     Bug(
-        UPDATES,
+        GRAPHS,
         "changes by a replay not counted",
-        "torch.autograd.graph.increment_version(self.changed)",
+        "torch.autograd.graph.increment_version(self._changed)",
         "torch.autograd.graph.increment_version([])",
         (f"{TESTS}::test_values_that_the_host_keeps_are_read_again_after_replays",),
     ),

@@ -11,8 +11,9 @@ import tca
 from tca.conformance.properties import alone, appended, uneven
 from tca.nets import DualStreamRNN, VectorRNN
 from tests.support.cases import CASES
+from tests.support.small_networks import scattered
 from tests.tca.signals.test_error_diffusion import rattled
-from tests.tca.test_stacks import batch_of, scattered
+from tests.tca.test_stacks import batch_of
 
 __all__ = ["F64", "alone", "appended", "problem", "uneven"]
 

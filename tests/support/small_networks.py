@@ -20,9 +20,9 @@ NETS: dict[str, Any] = {
 }
 
 
-def disturbed(net: Any) -> Any:
-    """Return the network with every weight moved away from zero."""
-    source = torch.Generator().manual_seed(4)
+def scattered(net: Any, seed: int = 7) -> Any:
+    """Return the network with noise added to every parameter, so that none is zero."""
+    source = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for each in net.parameters():
             each += 0.3 * torch.randn(each.shape, dtype=F64, generator=source)

@@ -40,10 +40,8 @@ def fingerprint(*batches: Batch) -> str:
     return digest.hexdigest()
 
 
-FEWER = [  # a third of the tasks of one collection, which share their code; all under -m slow
-    pytest.param(name, marks=[pytest.mark.slow] * (name.startswith("yang19.") and place % 3 > 0))
-    for place, name in enumerate(NAMES)
-]
+YANG = [name for name in NAMES if name.startswith("yang19.")]
+FEWER = [*(name for name in NAMES if name not in YANG), *thirds(YANG)]  # those share their code
 
 
 @pytest.mark.parametrize("name", FEWER)

@@ -24,7 +24,8 @@ from tca.signals.signal import DelayedSignal
 from tests.support.cases import CASES
 from tests.support.padding import F64, alone, appended, problem, uneven
 from tests.support.rows import SIGNALS, STOCHASTIC, assert_same, learner, relative
-from tests.tca.test_stacks import batch_of, plain_stack, scattered
+from tests.support.small_networks import scattered
+from tests.tca.test_stacks import batch_of, plain_stack
 
 LENGTHS = (14, 9, 0, 4)
 

@@ -33,6 +33,7 @@ from tca.nets import (
     StackedRNN,
 )
 from tca.signals import Direct, Exact, Horizon, Random
+from tests.support.small_networks import scattered
 
 F64 = torch.float64
 EXACT = 1e-12
@@ -53,16 +54,6 @@ def stack(**options: Any) -> StackedRNN:
 def plain_stack() -> StackedRNN:
     """Two populations of form A with one leak each and no filter."""
     return scattered(StackedRNN(3, [LeakyLayer(5, tau=20.0), LeakyLayer(4, tau=15.0)], 2, dtype=F64))
-
-
-def scattered(net: Any) -> Any:
-    """Add noise to every parameter, so that none is zero."""
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter += 0.3 * torch.randn(parameter.shape, dtype=F64, generator=generator)
-    net.project_()
-    return net
 
 
 FEEDFORWARD: dict[str, Callable[[], Network]] = {

@@ -134,7 +134,6 @@ class CapturedUpdate:
         held = [*net.parameters(), *net.buffers(), *self.learner.buffers.values()]
         _ = self.batch.padded  # read here: within a capture the host reads no value
         self.pass_ = Captured(updates.graphs, self._to_gradients, held)
-        self.changed = self.pass_.changed
         self.outputs, self.checks, self.gradients, self.numbers = self.pass_.result
         self._hand_over()
         groups = updates.optimizer.param_groups
@@ -146,7 +145,6 @@ class CapturedUpdate:
             state = [*held, *self.gradients, *(each for each in moments if isinstance(each, Tensor))]
             with _in_tensors(groups, self.rates):
                 self.step_ = Captured(updates.graphs, self._to_weights, state)
-            self.changed = [*self.changed, *self.step_.changed]
 
     def fits(self, batch: Batch) -> bool:
         """Return whether a batch of the shape has the captured loss, and the network draws noise as it did."""
@@ -162,7 +160,6 @@ class CapturedUpdate:
         self.learner._check(batch, None)
         self._fill_(batch, self.learner._drawn(batch))
         self.pass_.replay()
-        self._count_changes()
         numbers = self.numbers.tolist()  # the only wait
         count = len(numbers) - len(self.checks.flags)
         self.checks.act(numbers[count:])
@@ -177,7 +174,6 @@ class CapturedUpdate:
         for rate, group in zip(self.rates, updates.optimizer.param_groups, strict=True):
             rate.fill_(group["lr"])
         self.step_.replay()
-        self._count_changes()
         return ""
 
     def _fill_(self, batch: Batch, noise: Tensor | None) -> None:
@@ -195,10 +191,6 @@ class CapturedUpdate:
         gradients = [found[name] for name, each in self.updates.net.named_parameters() if each.requires_grad]
         scalars = [info.witness, *torch._foreach_norm(gradients), *checks.flags]
         return info.outputs, checks, gradients, torch.stack([each.double() for each in scalars])
-
-    def _count_changes(self) -> None:
-        """Let PyTorch count the changes by a replay, as it counted those of the operations in the capture."""
-        torch.autograd.graph.increment_version(self.changed)
 
     def _hand_over(self) -> None:
         """Make the gradients of the graph those of the parameters."""

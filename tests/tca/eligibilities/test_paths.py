@@ -13,7 +13,7 @@ from tca.eligibilities import Leak, Paths, PopulationJacobian
 from tca.signals import Direct
 from tests.support import small_networks
 from tests.support.rows import assert_same
-from tests.support.small_networks import F64, disturbed, trials
+from tests.support.small_networks import F64, scattered, trials
 
 WAYS: tuple[Literal["inputs", "rows", "columns"], ...] = ("inputs", "rows", "columns")
 NETS = small_networks.NETS | {
@@ -24,7 +24,7 @@ each_net = pytest.mark.parametrize("name", NETS)
 
 
 def network(name: str) -> Any:
-    return disturbed(NETS[name]())
+    return scattered(NETS[name](), 4)
 
 
 def gradient(net: Any, eligibility: tca.eligibilities.Eligibility, execution: str = "reverse") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tca import cells, nets
 from tca.eligibilities import Diagonal, Eligibility, Full, Sketch
 from tca.signals import Direct
 from tests.support import small_networks
-from tests.support.small_networks import F64, disturbed, trials
+from tests.support.small_networks import F64, scattered, trials
 
 NETS = small_networks.NETS | {
     "growing": lambda: nets.LeakyRNN(3, 6, 2, form="B", activation="relu", tau=10.0, gain_rec=6.0, dtype=F64),
@@ -23,7 +23,7 @@ each_net = pytest.mark.parametrize("name", NETS)
 
 
 def network(name: str) -> Any:
-    return disturbed(NETS[name]())
+    return scattered(NETS[name](), 4)
 
 
 def gradient(net: Any, eligibility: Eligibility) -> dict[str, Tensor]:

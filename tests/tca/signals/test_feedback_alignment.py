@@ -13,7 +13,8 @@ import tca
 from tca.eligibilities import Instant, Leak
 from tca.nets import CNN, MLP, AvgPool, ConvLayer, DenseLayer
 from tca.signals import FeedbackAlignment, SignSymmetric
-from tests.tca.test_stacks import EXACT, FEEDFORWARD, autograd, batch_of, distance, gradients, plain_stack, scattered
+from tests.support.small_networks import scattered
+from tests.tca.test_stacks import EXACT, FEEDFORWARD, autograd, batch_of, distance, gradients, plain_stack
 
 F64 = torch.float64
 

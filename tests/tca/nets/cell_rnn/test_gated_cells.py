@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ from tests.support import oracle_cells
 from tests.support.cases import weights_of
 from tests.support.draws_listed import Listed, copies, sign_patterns
 from tests.support.rows import assert_same, relative
+from tests.support.small_networks import scattered
 from tests.tca.test_online import gathered, run
 
 F64 = torch.float64
@@ -30,13 +31,7 @@ SIZES = (3, 5, 2)
 def network(name: str, sizes: tuple[int, int, int] = SIZES, **options: Any) -> nets.CellRNN:
     """Return a network with every weight away from zero."""
     n_in, n_rec, n_out = sizes
-    net = nets.CellRNN(CELLS[name], n_in, n_rec, n_out, dtype=F64, **options)
-    generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter += 0.3 * torch.randn(parameter.shape, dtype=F64, generator=generator)
-    net.project_()
-    return net
+    return cast("nets.CellRNN", scattered(nets.CellRNN(CELLS[name], n_in, n_rec, n_out, dtype=F64, **options), 4))
 
 
 def trials(steps: int = 13, count: int = 3, sizes: tuple[int, int, int] = SIZES) -> tca.Batch:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 import tca
 from tca.nets import CNN, MLP, ConvLayer, DenseLayer, LocalLayer, LocalNet
-from tests.tca.test_stacks import autograd, batch_of, distance, gradients, scattered
+from tests.support.small_networks import scattered
+from tests.tca.test_stacks import autograd, batch_of, distance, gradients
 
 F64 = torch.float64
 
