@@ -19,7 +19,7 @@ import tca
 from benchmarks.problem import make_problem
 from benchmarks.timing import one_core
 
-__all__ = ["RESET", "extra_bytes", "measurable", "resident"]
+__all__ = ["RESET", "extra_bytes", "measurable", "resident", "run"]
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 ONLINE = "online "
@@ -43,7 +43,7 @@ def extra_bytes(rule: str, cells: int, steps: int) -> int:
 
 
 def _measure(rule: str, cells: int, steps: int) -> int:
-    _run(rule, 8, 3)  # code and libraries are loaded
+    run(rule, 8, 3)  # code and libraries are loaded
     problem = make_problem(cells, steps)
     net = problem.nets["A"]
     for parameter in net.parameters():
@@ -57,7 +57,14 @@ def _measure(rule: str, cells: int, steps: int) -> int:
     return resident("VmHWM") - before
 
 
-def _run(rule: str, cells: int, steps: int) -> None:
+def run(rule: str, cells: int, steps: int) -> None:
+    """Compute a gradient of a fresh network.
+
+    Args:
+        rule: Name of a rule, ``"online "`` before it for step after step.
+        cells: Number of cells N.
+        steps: Number of steps T.
+    """
     problem = make_problem(cells, steps)
     learner = tca.Learner(problem.nets["A"], tca.RULES[rule.removeprefix(ONLINE)])
     _learn(learner, problem.batch, rule.startswith(ONLINE))

@@ -35,8 +35,8 @@ Ratio = tuple[str, str, str, float]  # as in the head
 
 
 def saved() -> list[Result]:
-    """Return the saved results, by the name of their file."""
-    return [read(path) for path in sorted(FOLDER.glob("*.json"))]
+    """Return the saved results that have a reference, by the name of their file."""
+    return [result for result in map(read, sorted(FOLDER.glob("*.json"))) if result.reference]
 
 
 def ratios(results: Sequence[Result]) -> list[Ratio]:
@@ -46,12 +46,10 @@ def ratios(results: Sequence[Result]) -> list[Ratio]:
         results: The results.
     """
     return [
-        (result.name, name, column, seconds / reference[column])
+        (result.name, name, column, ratio)
         for result in results
-        for reference in [result.rows[result.reference].seconds]
-        for name, row in result.rows.items()
-        for column, seconds in row.seconds.items()
-        if column in reference
+        for name in result.rows
+        for column, ratio in result.multiples(name, result.reference).items()
     ]
 
 

@@ -1,4 +1,4 @@
-"""Results of benchmarks: a question's times with the machine, the versions and the code, and their table of ratios.
+"""Results of benchmarks: a question's numbers with the machine, the versions and the code, and their table.
 
 A benchmark measures all contestants in one run (`measure`), prints the table and, with ``--save``, writes it below
 ``benchmarks/results/``. The tables of ``docs/benchmarks.md`` are made from these files, and a row is marked whose code
@@ -33,10 +33,10 @@ Works = Mapping[str, Callable[[], object]]
 
 @dataclass(frozen=True)
 class Row:
-    """The times of a contestant.
+    """The numbers of a contestant.
 
     Attributes:
-        seconds: By column; a column that it did not run is absent.
+        seconds: Times, or what else the result measures, by column; a column that it did not run is absent.
         code: Digests of the files that it executed, by path.
     """
 
@@ -46,34 +46,37 @@ class Row:
 
 @dataclass(frozen=True)
 class Bound:
-    """A ratio of times that no column may exceed, or, with ``at_least``, that all must reach."""
+    """A ratio to another row that no column may exceed, or, with ``at_least``, that all must reach.
+
+    A bound ``against`` no row is one on the numbers themselves.
+    """
 
     row: str
-    against: str
+    against: str | None
     ratio: float
     at_least: bool = False
 
 
 @dataclass(frozen=True)
 class Result:
-    """The times of one run that answer a question.
+    """The numbers of one run that answer a question.
 
     Attributes:
         name: Name of the file, and of the table in a page: ``benchmark_NAME``.
         question: What was measured, in a line.
-        reference: The row whose time is 1 in each column.
+        reference: The row whose number is 1 in each column; ``None`` for numbers as they are.
         rows: By contestant.
         bounds: Targets, judged in the table.
         machine: The processor and the versions.
         command: The command, without ``--save``.
         date: The day.
         commit: The commit that the tree was at.
-        measure: What the rows hold, times or memory.
+        measure: What the rows hold, with its unit where there is no reference.
     """
 
     name: str
     question: str
-    reference: str
+    reference: str | None
     rows: dict[str, Row]
     bounds: list[Bound] = field(default_factory=list)
     machine: dict[str, str] = field(default_factory=lambda: machine())
@@ -86,6 +89,16 @@ class Result:
     def columns(self) -> list[str]:
         """The columns of all rows, in the order in which they were measured."""
         return list(dict.fromkeys(column for row in self.rows.values() for column in row.seconds))
+
+    def multiples(self, row: str, of: str | None) -> dict[str, float]:
+        """Return a row's numbers over those of another by column, where both are there; its own if ``of`` is ``None``.
+
+        Args:
+            row: Name of the row.
+            of: Name of the other.
+        """
+        own, other = (self.rows[name].seconds if name in self.rows else {} for name in (row, of))
+        return {column: each / other.get(column, 1.0) for column, each in own.items() if of is None or column in other}
 
 
 def add_options(parser: argparse.ArgumentParser, rounds: int = 5, longest: float = 30.0) -> None:
@@ -136,14 +149,14 @@ def read(path: Path) -> Result:
 
 
 def table(result: Result) -> str:
-    """Return the ratios of a result as a table of Markdown, below a line that says where they come from."""
+    """Return a result as a table of Markdown, below a line that says where the numbers come from."""
     columns, older = result.columns, _older(result)
     judged = bool(result.bounds)
     lines = [_origin(result), "", _line(["", *columns, *["target"] * judged])]
     lines.append(_line(["---", *["---:"] * len(columns), *["---"] * judged]))
-    reference = result.rows[result.reference].seconds
-    for name, row in result.rows.items():
-        ratios = [_ratio(row.seconds.get(column), reference.get(column)) for column in columns]
+    for name in result.rows:
+        multiples = result.multiples(name, result.reference)
+        ratios = [_number(multiples[column]) if column in multiples else "-" for column in columns]
         verdicts = [", ".join(_verdict(result, each) for each in result.bounds if each.row == name)] * judged
         lines.append(_line([f"{name}{OLDER if name in older else ''}", *ratios, *verdicts]))
     if older:
@@ -192,31 +205,32 @@ def _commit() -> str:
 def _older(result: Result) -> dict[str, list[str]]:
     """Return the changed files of every row that is older than its code or than that of the reference."""
     code = {name: changed(row.code) for name, row in result.rows.items()}
-    both = {name: sorted({*own, *code[result.reference]}) for name, own in code.items()}
+    reference = code[result.reference] if result.reference else []
+    both = {name: sorted({*own, *reference}) for name, own in code.items()}
     return {name: files for name, files in both.items() if files}
 
 
 def _origin(result: Result) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result.machine.items() if name != "cpu")
+    unit = f" as multiples of *{result.reference}*" if result.reference else ""
     return (
-        f"{result.question}; {result.measure} as multiples of *{result.reference}*. "
+        f"{result.question}; {result.measure}{unit}. "
         f"{result.machine['cpu']}; {versions}; {result.date}, commit {result.commit}: `{result.command}`."
     )
 
 
-def _ratio(seconds: float | None, reference: float | None) -> str:
-    if seconds is None or reference is None:
-        return "-"
-    ratio = seconds / reference
-    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
+def _number(number: float) -> str:
+    if 0 < number < 0.005:
+        return f"{number:.0e}"
+    return f"{number:.2f}" if number < 10 else f"{number:.0f}"
 
 
 def _verdict(result: Result, bound: Bound) -> str:
-    own, other = (result.rows[name].seconds if name in result.rows else {} for name in (bound.row, bound.against))
-    ratios = [own[column] / other[column] for column in own if column in other]
+    ratios = result.multiples(bound.row, bound.against).values()
     within = all(ratio >= bound.ratio if bound.at_least else ratio <= bound.ratio for ratio in ratios)
     verdict = ("pass" if within else "**miss**") if ratios else "not measured"
-    return f"at {'least' if bound.at_least else 'most'} {bound.ratio:g} x {bound.against}: {verdict}"
+    against = f" x {bound.against}" if bound.against else ""
+    return f"at {'least' if bound.at_least else 'most'} {bound.ratio:g}{against}: {verdict}"
 
 
 def _line(cells: Sequence[str]) -> str:

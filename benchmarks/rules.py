@@ -15,11 +15,12 @@ import numpy as np
 from torch import Tensor
 
 import tca
+from benchmarks.code_versions import executed
 from benchmarks.contestants import LIBRARY, LOOPS, TORCH_PEERS, Contestant
 from benchmarks.jax_peers import JAX_PEERS, installed
-from benchmarks.memory import extra_bytes, measurable
+from benchmarks.memory import extra_bytes, measurable, run
 from benchmarks.problem import FLOORS, TRIALS, make_problem
-from benchmarks.results import Bound, Result, add_options, finish, measure
+from benchmarks.results import Bound, Result, Row, add_options, finish, measure
 from benchmarks.timing import one_core
 
 CAPTION = """The floor of e-prop is T products (B,N)x(N,N), T times torch.tanh of (B,N) and one product (N,TB)x(TB,N);
@@ -40,8 +41,8 @@ BOUNDS = [
     Bound("tca ModProp, two cell types", "tca e-prop", 1.5),
 ]
 REFERENCE = "autograd loop"
-MOST_ONLINE_BYTES = 16e6
-MEMORY_CELLS, MEMORY_STEPS = 512, 1000
+MOST_ONLINE = 16  # megabytes
+MEMORY_CELLS, MEMORY_STEPS = 512, (100, 1000)
 
 
 def contestants() -> list[Contestant]:
@@ -50,22 +51,24 @@ def contestants() -> list[Contestant]:
     return [*LIBRARY, *LOOPS, *TORCH_PEERS, *there]
 
 
-def check_gradients(everyone: Sequence[Contestant]) -> None:
-    """Print how far each gradient is from the library's, and raise where it must be the same."""
+def agreement(everyone: Sequence[Contestant]) -> Result:
+    """Return how far each gradient is from the library's; raise where it must be the same and is not."""
     problem = make_problem(64, 50)
-    print("| gradient of | compared with | relative difference: w_rec | worst parameter | must agree |")
-    print("| --- | --- | ---: | ---: | --- |")
+    rows, bounds = {}, []
     for each in everyone:
-        found = each.prepare(problem)() if each.same_as else {}
+        work = each.prepare(problem)
+        found, code = (work(), executed(work)) if each.same_as else ({}, {})
         for rule in each.same_as:
             form = "B" if each.loop.endswith("form B") else "A"
             expected, _ = tca.Learner(problem.nets[form], tca.RULES[rule]).grads(problem.batch)
             off = {name: relative_difference(found[name], gradient) for name, gradient in expected.items()}
-            worst, exact = max(off.values()), "yes" if each.exact else "no"
-            print(f"| {each.name} | tca {rule} | {off['w_rec']:.0e} | {worst:.0e} | {exact} |", flush=True)
-            if each.exact and not worst < TOLERANCE:
+            row = f"{each.name} beside tca {rule}"
+            rows[row] = Row({"w_rec": off["w_rec"], "worst parameter": max(off.values())}, code)
+            if each.exact and not max(off.values()) < TOLERANCE:
                 raise AssertionError(f"{each.name} does not compute the gradient of {rule}: {off}")
-    print()
+            bounds += [Bound(row, None, TOLERANCE)] * each.exact
+    question = f"Gradients of two computations, N = 64, 50 steps, {TRIALS} trials, float32"
+    return Result("gradients_agreement", question, None, rows, bounds, measure="norm of the difference, relative")
 
 
 def relative_difference(found: Any, expected: Tensor) -> float:
@@ -80,19 +83,18 @@ def works(everyone: Sequence[Contestant], cells: int, steps: int) -> dict[str, C
     return floors | {each.name: each.prepare(problem) for each in everyone}
 
 
-def print_memory() -> None:
-    """Print what rules need beyond weights, gradients and the batch."""
-    if not measurable():
-        print("memory: not measurable on this system")
-        return
-    print("| rule | T | extra memory, MB | target |")
-    print("| --- | ---: | ---: | --- |")
-    for rule in ("online eprop", "eprop", "bptt"):
-        for steps in (MEMORY_STEPS // 10, MEMORY_STEPS):
-            needed = extra_bytes(rule, MEMORY_CELLS, steps)
-            verdict = "pass" if needed <= MOST_ONLINE_BYTES else "**miss**"
-            target = f"at most {MOST_ONLINE_BYTES / 1e6:.0f}: {verdict}" if rule.startswith("online") else ""
-            print(f"| {rule} | {steps} | {needed / 1e6:.1f} | {target} |", flush=True)
+def memory() -> Result:
+    """Return what rules need beyond weights, gradients and the batch, each in a process of its own."""
+    rows = {
+        rule: Row(
+            {f"T = {steps}": extra_bytes(rule, MEMORY_CELLS, steps) / 1e6 for steps in MEMORY_STEPS},
+            executed(partial(run, rule, MEMORY_CELLS, 3)),
+        )
+        for rule in ("online eprop", "eprop", "bptt")
+    }
+    question = f"Memory beyond weights, gradients and batch, N = {MEMORY_CELLS}, {TRIALS} trials, float32"
+    bounds = [Bound("online eprop", None, MOST_ONLINE)]
+    return Result("gradients_memory", question, None, rows, bounds, measure="megabytes")
 
 
 def main() -> None:
@@ -105,14 +107,14 @@ def main() -> None:
     one_core()
     everyone = [each for each in contestants() if each.name not in options.without]
     print(f"{CAPTION}\n")
-    check_gradients(everyone)
+    finish(agreement(everyone), options.save)
     for steps in options.steps:
         columns = {f"N = {cells}": partial(works, everyone, cells, steps) for cells in options.cells}
         rows = measure(columns, options.rounds, options.longest)
         question = f"Gradients of leaky tanh networks, {steps} steps, {TRIALS} trials, float32"
         finish(Result(f"gradients_{steps}", question, REFERENCE, rows, BOUNDS), options.save)
-    print(f"Memory beyond weights, gradients and batch, N = {MEMORY_CELLS}\n")
-    print_memory()
+    if measurable():
+        finish(memory(), options.save)
 
 
 if __name__ == "__main__":
