@@ -102,6 +102,7 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
         | student_teacher.tables(data / "student_teacher.csv")
         | sparse_paths.tables(data / "sparse_paths.csv")
         | step_control.tables(data / "step_control_digits.csv")
+        | step_control.tables(data / "step_control_mnist.csv")
     )
 
 

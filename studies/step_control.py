@@ -5,6 +5,7 @@ get shorter; sharpness-aware minimisation, which seeks flat places, would shrink
 the gap against the logarithm of the largest eigenvalue is taken over the arms of a seed, and its interval over seeds.
 
     python -m studies.step_control --out runs/step_control
+    python -m studies.step_control --out runs/step_control --data FOLDER    # sequential MNIST by rows
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,33 +32,34 @@ from studies.tables import COMPARED, Table, differences, mean_and_spread, rows_o
 from studies.workloads import command, options_of, spread
 from tca.experiments.config.step_controls import SAM
 
-__all__ = ["LENGTHS", "Rows", "jobs", "main", "slopes", "tables"]
+__all__ = ["IMAGE_LENGTHS", "LENGTHS", "Rows", "jobs", "main", "slopes", "tables"]
 
 SEEDS, FULL_SEEDS = 20, 40
 LENGTHS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)  # times the rate of the setting
+IMAGE_SEEDS, IMAGE_LENGTHS = 5, (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # short steps take most of the time
 RADII = (0.05, 0.1)
-STEPS = {length: Arm(f"BPTT, step x {length:g}", "bptt", lr=length) for length in LENGTHS}
+STEP = "BPTT, step x "
 UPHILL = [Arm(f"BPTT, uphill {radius:g}", "bptt", sam=SAM(radius)) for radius in RADII]
-BASE = STEPS[1.0].name
-SHORTEST, LONGEST = STEPS[min(LENGTHS)].name, STEPS[max(LENGTHS)].name
-LOSS = 0.1
+BASE = f"{STEP}1"
+LOSS, IMAGE_LOSS = 0.1, 0.2
 GAPS = {"clean gap": "test_gap", "noisy gap": "noisy_gap"}
 DECAY = 1e-2  # of the authors' recipe for images
 Rows = Sequence[Mapping[str, str]]
 Numbers = dict[str, dict[int, float]]  # by arm and seed
 
 
-def jobs(setting: Setting, seeds: int, folder: Path) -> list[Job]:
+def jobs(setting: Setting, seeds: int, folder: Path, lengths: Sequence[float] = LENGTHS) -> list[Job]:
     """Return all runs, seed by seed; shorter steps may take proportionally more updates to reach the loss.
 
     Args:
         setting: Task, network and rate; runs are compared at the first of its losses.
         seeds: How many seeds.
         folder: Where records are kept.
+        lengths: Lengths of the steps, times the rate of the setting; default eight from .1 to 2.
     """
     made = []
     for seed in range(seeds):
-        for arm in (*STEPS.values(), *UPHILL):
+        for arm in (*(Arm(f"{STEP}{length:g}", "bptt", lr=length) for length in lengths), *UPHILL):
             steps = math.ceil(setting.steps / min(1.0, arm.lr))
             run = replace(setting.run(arm, seed), steps=steps, callbacks=())
             made.append(Job(setting, arm, run, folder))
@@ -73,11 +75,14 @@ def tables(path: Path) -> dict[str, Callable[[], Table]]:
     if not path.exists():
         return {}
     rows = rows_of(path)
-    return {
-        "step_control_arms": partial(_arms, rows),
-        "step_control_claims": partial(_claims, rows),
-        "step_control_slopes": partial(_slopes, rows),
-    }
+    made = {"arms": _arms, "claims": _claims, "slopes": _slopes}
+    return {f"{path.stem}_{name}": partial(make, rows) for name, make in made.items()}
+
+
+def _lengths(arms: Iterable[str]) -> dict[str, float]:
+    """Return the arms of which only the length of the step differs, shortest first, with that length."""
+    found = {arm: float(arm.removeprefix(STEP)) for arm in arms if arm.startswith(STEP)}
+    return dict(sorted(found.items(), key=lambda each: each[1]))
 
 
 def _numbers(rows: Rows, name: str) -> Numbers:
@@ -105,7 +110,8 @@ def _claims(rows: Rows) -> Table:
     stated = []
     for heading, name in {"log₁₀ λ₁": "log_lambda_1", **GAPS}.items():
         found = _numbers(rows, name)
-        pairs = [(SHORTEST, LONGEST), (SHORTEST, BASE), *((BASE, arm.name) for arm in UPHILL)]
+        shortest, *_, longest = _lengths(found)
+        pairs = [(shortest, longest), (shortest, BASE), *((BASE, arm.name) for arm in UPHILL)]
         stated += [Claim(f"{heading}: {first} above {second}", found[first], found[second]) for first, second in pairs]
     return claims(stated)
 
@@ -117,14 +123,14 @@ def slopes(sharpness: Numbers, gap: Numbers) -> dict[int, float]:
         sharpness: Logarithm of the largest eigenvalue, by arm and seed.
         gap: The gap.
 
-    >>> arms = [arm.name for arm in STEPS.values()]
+    >>> arms = [f"BPTT, step x {length}" for length in (0.5, 1, 2)]
     >>> sharp = {arm: {0: float(place)} for place, arm in enumerate(arms)}
     >>> slopes(sharp, {arm: {0: 0.5 * place} for place, arm in enumerate(arms)})
     {0: 0.5}
     """
-    found = {}
+    found, arms = {}, _lengths(sharpness)
     for seed in sharpness[BASE]:
-        points = [(sharpness[arm.name][seed], gap[arm.name][seed]) for arm in STEPS.values()]
+        points = [(sharpness[arm][seed], gap[arm][seed]) for arm in arms]
         kept = np.array([each for each in points if all(map(math.isfinite, each))])
         if len(kept) > 2 and np.ptp(kept[:, 0]) > 0:
             found[seed] = round(float(np.polyfit(kept[:, 0], kept[:, 1], 1)[0]), 12)
@@ -139,7 +145,7 @@ def _slopes(rows: Rows) -> Table:
     texts = differences([mean(list(each.values())) for each in found.values()])
     made = []
     for (heading, each), text in zip(found.items(), texts, strict=True):
-        runs = [(arm.name, seed) for arm in STEPS.values() for seed in sharpness[arm.name]]
+        runs = [(arm, seed) for arm in _lengths(sharpness) for seed in sharpness[arm]]
         x, y = ([values[arm][seed] for arm, seed in runs] for values in (sharpness, gaps[heading]))
         correlation = rank_correlation(x, y, [seed for _, seed in runs], [arm for arm, _ in runs])
         made.append((heading, str(len(each)), text, str(correlation)))
@@ -157,9 +163,9 @@ def draw(rows: Rows, path: Path) -> None:
     series = []
     for heading, name in {"largest eigenvalue": "lambda_1", **GAPS}.items():
         found = _numbers(rows, name)
-        for label, arms in {"BPTT": STEPS, **{arm.name: {1.0: arm} for arm in UPHILL}}.items():
+        for label, arms in {"BPTT": _lengths(found), **{arm.name: {arm.name: 1.0} for arm in UPHILL}}.items():
             for seed in found[BASE]:
-                points = [(length, found[arm.name][seed]) for length, arm in arms.items()]
+                points = [(length, found[arm][seed]) for arm, length in arms.items()]
                 kept = [point for point in points if math.isfinite(point[1])]
                 if kept:
                     series.append(Series(heading, label, seed, [x for x, _ in kept], [y for _, y in kept]))
@@ -197,15 +203,17 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> 
     """
     question = "Does curvature explain the generalization gap of BPTT when only the length of its steps differs?"
     parser = command("step_control", question, f"digits by rows, {SEEDS} seeds", f"{FULL_SEEDS} seeds")
-    parser.add_argument("--seeds", type=int, help=f"repetitions, default {SEEDS}, or {FULL_SEEDS} with --full")
+    parser.add_argument("--seeds", type=int, help=f"repetitions, default {SEEDS}, or {FULL_SEEDS} with --full; "
+                        f"of MNIST {IMAGE_SEEDS}, or {SEEDS} with --full")  # fmt: skip
     parser.add_argument("--data", type=Path, help="folder of image data: sequential MNIST by rows instead of digits")
     options = options_of(parser, words)
-    chosen = setting or replace(SETTINGS["digits"], losses=(LOSS,))
+    chosen, lengths, usual = setting or replace(SETTINGS["digits"], losses=(LOSS,)), LENGTHS, (SEEDS, FULL_SEEDS)
     if options.data is not None:
         os.environ["TCA_DATA"] = str(options.data)  # where the task looks, here and in worker processes
-        chosen = replace(IMAGES, losses=(LOSS,), decay=DECAY, task_options={"name": "mnist"})
-    seeds = options.seeds or (FULL_SEEDS if options.full else SEEDS)
-    entries = spread(work, jobs(chosen, seeds, options.out / "runs"), options.workers)
+        chosen = replace(IMAGES, name="mnist", losses=(IMAGE_LOSS,), decay=DECAY, task_options={"name": "mnist"})
+        lengths, usual = IMAGE_LENGTHS, (IMAGE_SEEDS, SEEDS)
+    seeds = options.seeds or usual[options.full]
+    entries = spread(work, jobs(chosen, seeds, options.out / "runs", lengths), options.workers)
     path = options.out / f"step_control_{chosen.name}"
     runs_table(entries).write_csv(path)
     for name, table in tables(path.with_suffix(".csv")).items():

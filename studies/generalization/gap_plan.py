@@ -211,7 +211,7 @@ SETTINGS = {
 IMAGES = Setting(
     "images",
     "sequential_images",
-    net=NetworkConfig(size=128, activation="relu", tau=1.0, autapses=False, gain_rec=math.sqrt(2)),
+    net=NetworkConfig(size=128, activation="relu", tau=0.02, autapses=False, gain_rec=math.sqrt(2)),  # no leak
     lr=0.01,
     steps=16_000,
     losses=(0.5, 0.2, 0.1),
@@ -219,6 +219,6 @@ IMAGES = Setting(
     n_test=2000,
     batch_size=256,
     conditions={"noisy": InputNoise(0.2, clip=(0.0, 1.0))},
-    evaluate_every=250,
+    evaluate_every=100,
 )
 SIZES = (200, 1198)

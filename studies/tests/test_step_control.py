@@ -12,8 +12,8 @@ import scipy.stats
 
 from analysis.generalization.conditions import InputNoise
 from studies import step_control
-from studies.generalization.gap_plan import SETTINGS, Setting
-from studies.step_control import LENGTHS, STEPS, UPHILL, jobs, slopes, tables
+from studies.generalization.gap_plan import IMAGES, SETTINGS, Setting
+from studies.step_control import IMAGE_LENGTHS, LENGTHS, UPHILL, jobs, slopes, tables
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.training.training_loop import TrainingLoop
 
@@ -33,12 +33,18 @@ def test_arms_of_a_seed_differ_in_their_step_alone_and_short_steps_may_take_long
     assert [run.optimizer.sam is not None for run in first] == [False] * len(LENGTHS) + [True, True]
 
 
+def test_images_have_lengths_of_their_own(tmp_path: Path) -> None:
+    made = jobs(IMAGES, 1, tmp_path, IMAGE_LENGTHS)
+    assert [job.run.optimizer.lr for job in made] == pytest.approx([0.01 * each for each in (*IMAGE_LENGTHS, 1, 1)])
+    assert [job.arm.name for job in made if job.arm.lr == 1.0] == ["BPTT, step x 1", *(arm.name for arm in UPHILL)]
+
+
 def rows(slope: float, seeds: int = 8) -> list[dict[str, str]]:
     """Return runs whose curvature falls with the step and whose noisy gap rises by a slope a decade of curvature."""
     source = np.random.default_rng(0)
     made = []
     for seed in range(seeds):
-        for arm in (*STEPS.values(), *UPHILL):
+        for arm in (job.arm for job in jobs(SETTINGS["digits"], 1, Path())):
             sharp = 1.5 - math.log10(arm.lr) - 0.3 * (arm.sam is not None) + 0.02 * source.normal()
             numbers = {"step": 100.0, "train_loss": 0.1, "log_lambda_1": sharp, "lambda_1": 10**sharp,
                        "lambda_min": -1.0, "test_gap": 0.05 + 0.001 * source.normal(),
@@ -60,10 +66,11 @@ def test_slopes_are_those_of_scipy_over_the_arms_of_a_seed(tmp_path: Path) -> No
     sharp, gap = (step_control._numbers(found, name) for name in ("log_lambda_1", "noisy_gap"))
     expected = {}
     for seed in range(8):
-        x, y = ([numbers[arm.name][seed] for arm in STEPS.values()] for numbers in (sharp, gap))
+        arms = [f"BPTT, step x {length:g}" for length in LENGTHS]
+        x, y = ([numbers[arm][seed] for arm in arms] for numbers in (sharp, gap))
         expected[seed] = scipy.stats.linregress(x, y).slope
     assert slopes(sharp, gap) == pytest.approx(expected)
-    table = tables(written(tmp_path / "runs.csv", found))["step_control_slopes"]()
+    table = tables(written(tmp_path / "runs.csv", found))["runs_slopes"]()
     clean, noisy = (row[2] for row in table.rows)
     test = scipy.stats.ttest_1samp(list(expected.values()), 0.0)
     low, high = test.confidence_interval()
@@ -74,7 +81,7 @@ def test_slopes_are_those_of_scipy_over_the_arms_of_a_seed(tmp_path: Path) -> No
 
 
 def test_claims_tell_curvature_from_gap(tmp_path: Path) -> None:
-    table = tables(written(tmp_path / "runs.csv", rows(0.0)))["step_control_claims"]()
+    table = tables(written(tmp_path / "runs.csv", rows(0.0)))["runs_claims"]()
     verdicts = {row[0]: row[-1] for row in table.rows}
     assert verdicts["log₁₀ λ₁: BPTT, step x 0.1 above BPTT, step x 2"] == "**holds**"
     assert verdicts["log₁₀ λ₁: BPTT, step x 1 above BPTT, uphill 0.05"] == "**holds**"
@@ -87,9 +94,9 @@ def test_runs_that_did_not_reach_the_loss_are_missing_and_counted(tmp_path: Path
         if row["arm"] == "BPTT, step x 0.1" and row["seed"] in "012":
             row |= dict.fromkeys(NAMES, "")
     made = tables(written(tmp_path / "runs.csv", found))
-    arms = {row[0]: row for row in made["step_control_arms"]().rows}
+    arms = {row[0]: row for row in made["runs_arms"]().rows}
     assert arms["BPTT, step x 0.1"][1:3] == ("8", "5/8")
-    claim = made["step_control_claims"]().rows[0]
+    claim = made["runs_claims"]().rows[0]
     assert claim[1] == "5"
 
 

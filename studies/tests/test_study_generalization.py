@@ -247,6 +247,8 @@ def test_arms_of_the_claims_exist_and_settings_can_be_run() -> None:
         assert all(each.batch(task, few).trials == 3 for each in setting.conditions.values())
         assert all(tca.Run.from_json((run := setting.run(arm, 0)).to_json()) == run for arm in ARMS.values())
     assert IMAGES.task == "sequential_images"
+    leak = IMAGES.net.build(28, 10, dt=20.0, seed=0).leak
+    assert leak == 0  # a leak of 1e-9 makes errors subnormal numbers, at six times the cost
 
 
 @pytest.mark.parametrize(
