@@ -1,9 +1,10 @@
-"""What every test relies on: one thread a process, and no test for a device that is not there."""
+"""What every test relies on: one thread a process, no test for a device that is not there, a third of large sets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 import torch
@@ -11,7 +12,11 @@ import torch
 torch.set_num_threads(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "thirds" in item.keywords and crc32(item.name.encode()) % 3:
+            item.add_marker("slow")
     if torch.cuda.is_available():
         return
     for item in items:

@@ -92,6 +92,7 @@ def test_representations_are_compared_by_their_gram_matrices() -> None:
     assert turned.weights > 0.1
 
 
+@pytest.mark.slow
 def test_large_weights_learn_lazily_and_small_ones_richly() -> None:
     """Chizat et al. (2019): the same errors are learned with less change from larger weights."""
     changes = []

@@ -29,7 +29,6 @@ from tca.signals import Decay, Decorrelation, Direct, Regularised
 from tca.signals.regularisers.activity_regularisers import ActivityL1, LayerEntropy, Power
 from tca.signals.regularisers.firing_rate import FiringRate
 from tests.support.every_rule import batch, kind_for, network, normal, trained, update
-from tests.support.thirds import thirds
 
 RULES = list(tca.RULES)
 
@@ -115,7 +114,8 @@ def _shown(learner: tca.Learner) -> bool:
     return "reverse" in learner.rule.executions and not learner.rule.eligibility.perturbs
 
 
-@pytest.mark.parametrize("rule", thirds(RULES))
+@pytest.mark.thirds
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.filterwarnings("ignore::tca.signals.error_diffusion.SingleClassWarning")
 def test_measures_of_rules_change_nothing(rule: str) -> None:
     """Training goes on to the same bits as without any of them."""
@@ -203,7 +203,8 @@ def test_measures_see_what_the_next_update_sees(rule: str) -> None:
     assert str(match) == str({name: Match.of(found[name], true[name]) for name in match})  # some are NaN
 
 
-@pytest.mark.parametrize("rule", thirds(RULES))
+@pytest.mark.thirds
+@pytest.mark.parametrize("rule", RULES)
 def test_rho_of_a_step_is_that_of_an_update_and_another_rule_follows(rule: str) -> None:
     """Against updates of deep copies by hand: a rule's state takes in each batch once, whosever training it is."""
     if kind_for(rule) != "recurrent":
@@ -277,7 +278,8 @@ def test_a_recombined_rule_says_whether_it_couples_trials(signal: tca.signals.Si
     assert learner.rule.couples_trials == depends_on_the_split(learner)
 
 
-@pytest.mark.parametrize("rule", thirds(RULES))
+@pytest.mark.thirds
+@pytest.mark.parametrize("rule", RULES)
 def test_the_update_jacobian_does_not_depend_on_how_trials_are_taken(rule: str) -> None:
     """Rules that couple trials are run on all of them, or refused with what they need."""
     learner, _ = trained(rule)

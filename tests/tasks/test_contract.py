@@ -16,7 +16,6 @@ import torch
 import tasks
 from tca.batch import Batch
 from tca.losses import CrossEntropy
-from tests.support.thirds import thirds
 
 NAMES = [name for name in tasks.list() if name not in tasks.CONTROL]  # these have no trials
 ROOT = Path(__file__).parents[2]
@@ -40,11 +39,8 @@ def fingerprint(*batches: Batch) -> str:
     return digest.hexdigest()
 
 
-YANG = [name for name in NAMES if name.startswith("yang19.")]
-FEWER = [*(name for name in NAMES if name not in YANG), *thirds(YANG)]  # those share their code
-
-
-@pytest.mark.parametrize("name", FEWER)
+@pytest.mark.thirds
+@pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_bits_and_other_seeds_others(name: str) -> None:
     task = made(name)
     train, test = task.split(12, 10, seed=3)
@@ -82,7 +78,8 @@ def test_trials_fit_the_task_and_weights_sum_to_one(name: str) -> None:
         assert last.max() == batch.steps, "padded to the longest and no further"
 
 
-@pytest.mark.parametrize("name", FEWER)
+@pytest.mark.thirds
+@pytest.mark.parametrize("name", NAMES)
 def test_chance_is_the_best_that_can_be_had_without_looking(name: str) -> None:
     task = made(name)
     batch = task.split(1198, 1, seed=11)[0].batch()
@@ -200,7 +197,8 @@ def test_global_generators_are_left_alone() -> None:
 FINITE = {"anbn", "copy_memory", "sequential_digits"}  # so few different trials that chance repeats them
 
 
-@pytest.mark.parametrize("name", thirds(sorted({*tasks.NATIVE} - FINITE)))
+@pytest.mark.thirds
+@pytest.mark.parametrize("name", sorted({*tasks.NATIVE} - FINITE))
 def test_sets_and_stream_share_no_trial(name: str) -> None:
     task = tasks.make(name)
     batches = [part.batch() for part in task.split(100, 100, seed=0)]

@@ -50,19 +50,10 @@ LONG = [
 ]
 
 
-def in_turn(*groups: list[Case], half: bool = False) -> pytest.MarkDecorator:
-    """Pair every signal with every eligibility on one case of each group, so that every part meets every case.
-
-    ``half`` of the pairs, so that every part is in some, run daily, the others under ``-m slow``.
-    """
+def in_turn(*groups: list[Case]) -> pytest.MarkDecorator:
+    """Pair every signal with every eligibility on one case of each group, so that every part meets every case."""
     pairs = [
-        pytest.param(
-            case,
-            signal,
-            eligibility,
-            id=f"{eligibility!r}-{signal!r}-{case}",
-            marks=[pytest.mark.slow] * (half and (one + other // 2) % 2),
-        )
+        pytest.param(case, signal, eligibility, id=f"{eligibility!r}-{signal!r}-{case}")
         for one, eligibility in enumerate(ELIGIBILITIES)
         for other, signal in enumerate(SIGNALS)
         for case in (cases[(one + other) % len(cases)] for cases in groups)
@@ -100,6 +91,7 @@ def test_rules_of_other_networks_are_refused(name: str, words: str) -> None:
         learner(CASES[0], tca.RULES[name])
 
 
+@pytest.mark.thirds
 @each_case
 @each_rule
 def test_rule_equals_its_surgery(case: Case, name: str) -> None:
@@ -114,6 +106,7 @@ def test_rule_equals_its_surgery(case: Case, name: str) -> None:
     assert relative(info.loss, case.problem().value(outputs)) < 1e-13
 
 
+@pytest.mark.thirds
 @in_turn([CASES[1], CASES[6], CASES[2], CASES[7], CASES[3]])
 def test_recombination_equals_its_traces(case: Case, signal: Signal, eligibility: Eligibility) -> None:
     """Every signal with every eligibility, named or not, is ``sum_t L_t e_t`` with the oracle's signal and traces."""
@@ -130,6 +123,7 @@ def test_recombination_equals_its_traces(case: Case, signal: Signal, eligibility
     assert_same(bound.grads(case.batch(), execution="forward")[0], wanted)
 
 
+@pytest.mark.thirds
 @some_cases(
     [tca.Rule(one, other) for other in ELIGIBILITIES for one in SIGNALS if isinstance(one, (InstantSignal, Direct))], 2
 )
@@ -141,6 +135,7 @@ def test_instant_signals_equal_surgery(case: Case, part: tca.Rule) -> None:
     assert_same(bound.grads(case.batch())[0], wanted)
 
 
+@pytest.mark.thirds
 @each_case
 @pytest.mark.parametrize("kind", [*ELIGIBILITIES, "random"], ids=repr)
 def test_every_eligibility_has_an_exact_signal(case: Case, kind: Eligibility | str) -> None:
@@ -153,7 +148,8 @@ def test_every_eligibility_has_an_exact_signal(case: Case, kind: Eligibility | s
     assert_same(bound.grads(case.batch(), execution="forward")[0], true_gradient(case), 3e-12)
 
 
-@in_turn([CASES[4], CASES[8]], half=True)
+@pytest.mark.thirds
+@in_turn([CASES[4], CASES[8]])
 def test_windows_of_the_cache_leave_no_seam(
     case: Case, signal: Signal, eligibility: Eligibility, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +179,7 @@ def test_rules_differ(case: Case) -> None:
             assert apart < near if alike else apart > 1e-2, (name, other)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", TANH, ids=str)
 @pytest.mark.parametrize("part", [*ROWS, *(tca.Rule(each, Leak()) for each in SIGNALS)], ids=str)
 def test_declared_horizon_holds(case: Case, part: str | tca.Rule) -> None:
@@ -197,6 +194,7 @@ def test_declared_horizon_holds(case: Case, part: str | tca.Rule) -> None:
     assert all(each.within for each in found)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", TANH, ids=str)
 @pytest.mark.parametrize("part", [*ROWS, *(tca.Rule(each, Instant()) for each in SIGNALS)], ids=str)
 def test_declared_locality_holds(case: Case, part: str | tca.Rule) -> None:
@@ -239,6 +237,7 @@ def test_same_seed_same_bits(name: str) -> None:
     assert torch.equal(other["w_out"], first["w_out"])
 
 
+@pytest.mark.thirds
 @some_cases(ROWS, 4)
 def test_single_precision_is_close(case: Case, part: str) -> None:
     """Float32 gives what float64 gives, to its own precision."""

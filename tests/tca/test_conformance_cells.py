@@ -73,6 +73,7 @@ def test_rules_without_meaning_are_refused(cell: str, rule: str) -> None:
         learner(cell, rule)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("cell", "rule"), BOUND)
 def test_executions_agree(cell: str, rule: str) -> None:
     """Reverse, forward and online execution give one gradient, padding none; exact rules give that of autograd."""
@@ -89,6 +90,7 @@ def test_executions_agree(cell: str, rule: str) -> None:
         assert_same(gathered(bound.net), first)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("cell", "rule"), [each for each in BOUND if each[0] in ("gru", "lstm", "lru")])
 def test_single_precision_and_seeds(cell: str, rule: str) -> None:
     """Float32 gives what float64 gives to its precision; the same seed gives the same bits."""

@@ -51,6 +51,7 @@ def seeded(seed: int) -> list[bytes]:
     return generators()
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("what", EVERYTHING)
 def test_no_default_and_no_global_generator_has_a_say(what: str) -> None:
     before = seeded(1)

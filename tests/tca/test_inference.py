@@ -16,7 +16,6 @@ import tca
 from analysis import operator
 from analysis.curvature.operators import Hessian
 from tests.support.everything import EVERYTHING, FOR_RULES, MEASURES, NETS, RUNS, flat, trials
-from tests.support.thirds import thirds
 
 
 def tensors_of(found: Any, seen: set[int] | None = None) -> Iterator[Tensor]:
@@ -82,7 +81,8 @@ def learned(rule: tca.Rule, kind: str, first: Callable[[], AbstractContextManage
     return [dict(net.state_dict()), learner.state_dict(), torch.autograd.grad(outputs.sum(), [*net.parameters()])]
 
 
-@pytest.mark.parametrize("name", thirds(tca.RULES))
+@pytest.mark.thirds
+@pytest.mark.parametrize("name", tca.RULES)
 def test_a_first_pass_in_inference_mode_leaves_memory_for_any_later_one(name: str) -> None:
     """The network is made there as well, and everything after it is bit for bit what it is without the mode."""
     ran = 0
@@ -132,6 +132,7 @@ def test_products_are_taken_outside_of_inference_mode() -> None:
     assert torch.equal(found, operator(net, trials(net), "all").matrix())
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", MEASURES)
 def test_measures_are_the_same_without_a_graph(name: str) -> None:
     wanted = list(flat(EVERYTHING[f"measure {name}"]()))
@@ -194,6 +195,7 @@ def in_inference_mode(learner: tca.Learner) -> tca.Learner:
         return copy.deepcopy(learner)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("copied", [copy.deepcopy, in_inference_mode, again])
 @pytest.mark.parametrize("name", tca.RULES)
 def test_a_copy_of_a_learner_goes_on_as_the_original_and_apart_from_it(name: str, copied: Any) -> None:

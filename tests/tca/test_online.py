@@ -46,6 +46,7 @@ WHOLE_TRIALS = (
 )
 
 
+@pytest.mark.thirds
 @some_cases([*ONLINE, *(tca.Rule(tca.signals.Random(), each) for each in ELIGIBILITIES)], 4)
 def test_frozen_weights_give_the_gradient_of_the_trial(case: Case, part: str | tca.Rule) -> None:
     """A rule without later error, online, sums to what it gives at the end of the trial; and again after a reset."""

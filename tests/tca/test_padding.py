@@ -34,6 +34,7 @@ def changes(net: Any, rule: tca.Rule, batch: tca.Batch) -> dict[str, Tensor]:
     return tca.Learner(net, rule, seed=3).grads(batch)[0]
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("signal", SIGNALS, ids=repr)
 @pytest.mark.parametrize("eligibility", [Leak(), Windowed(5), Windowed(5, keep_leak=True)], ids=repr)
 def test_recombinations_end_where_a_trial_ends(signal: Any, eligibility: Any) -> None:

@@ -209,6 +209,7 @@ def test_autocast_is_refused_wherever_a_network_computes(tmp_path: Path) -> None
         learner.backward(batch)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", MEASURES)
 def test_measures_do_not_change_under_autocast(name: str) -> None:
     wanted = list(flat(EVERYTHING[f"measure {name}"]()))

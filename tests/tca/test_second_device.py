@@ -13,7 +13,6 @@ from benchmarks import launches
 from benchmarks.launches import KINDS, SecondDevice, checked, counted, one_pass, one_update
 from tca.utils.deferred_checks import DeferredChecks
 from tca.utils.host_values import device_generator, host_value
-from tests.support.thirds import thirds
 
 OFTEN = ("bptt", "eprop", "eprop_random", "backprop")  # in every kind of network daily; all rules under -m slow
 WAITS_OF_AN_UPDATE = 2  # of a batch that was not checked: its values, and those of its targets
@@ -74,7 +73,8 @@ def check_update(rule: str, kind: str) -> None:
     assert found[0].waits.total() == 1, found[0].waits
 
 
-@pytest.mark.parametrize(("rule", "kind"), thirds(each for each in DAILY if each == first_fit(each[0])))
+@pytest.mark.thirds
+@pytest.mark.parametrize(("rule", "kind"), [each for each in DAILY if each == first_fit(each[0])])
 def test_an_update_waits_once(rule: str, kind: str) -> None:
     check_update(rule, kind)
 

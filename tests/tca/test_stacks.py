@@ -213,6 +213,7 @@ def test_windows_leave_no_seam(build: Callable[[], Network], monkeypatch: pytest
         assert distance(gradients(net, rule, batch), whole) < EXACT
 
 
+@pytest.mark.thirds
 @each_net
 @pytest.mark.parametrize("name", tca.RULES)
 def test_forward_equals_reverse(build: Callable[[], Network], name: str) -> None:

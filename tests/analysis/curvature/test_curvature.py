@@ -70,6 +70,7 @@ def test_ends_are_those_of_the_dense_hessian(case: Case, engine: str) -> None:
     assert found.converged
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("dtype", [torch.float64, None], ids=["default", "own"])
 @pytest.mark.parametrize("engine", ["dense", "lanczos"])
 @pytest.mark.parametrize("case", CASES, ids=str)

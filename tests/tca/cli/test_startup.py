@@ -30,6 +30,7 @@ def test_a_command_loads_no_heavy_module(command: str) -> None:
     assert sorted((HEAVY | ALSO[command]) & loaded) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [True, False])
 def test_only_the_command_exempts_what_it_imports_from_collection(command: bool) -> None:
     start = "sys.argv[0] = 'tca'" if command else "pass"

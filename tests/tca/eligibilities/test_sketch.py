@@ -62,6 +62,7 @@ def test_its_ends_are_snap1_and_real_time_recurrent_learning(name: str) -> None:
     assert distance(blocks, exact) > 1e-2
 
 
+@pytest.mark.thirds
 @each_net
 @pytest.mark.parametrize("rank", [0, 1, 2, 4, 5])
 def test_the_certificate_bounds_the_error_at_every_step(name: str, rank: int) -> None:

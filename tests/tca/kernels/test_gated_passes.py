@@ -45,6 +45,7 @@ def same(
     assert_same(found[0], found[1], tolerance)
 
 
+@pytest.mark.thirds
 @each_kind
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rule", RULES)

@@ -62,6 +62,7 @@ def learn(net: Any, rule: tca.Rule, batch: tca.Batch, noise: Tensor | None = Non
     return compute
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("form", ["A", "B"])

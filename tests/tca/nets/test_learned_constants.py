@@ -67,6 +67,7 @@ def trials(steps: int = STEPS) -> tca.Batch:
 SHARED = ["bptt", "rtrl", "eprop", "three_factor", "snap1", "snap2", "homotopy", "tbptt", "eprop_random", "sbd", "mdgl"]
 
 
+@pytest.mark.thirds
 @each_case
 @pytest.mark.parametrize("rule", SHARED)
 def test_weights_learn_as_without_learned_constants(kind: str, name: str, rule: str) -> None:

@@ -93,6 +93,7 @@ def test_mdgl_equals_its_equation(case: Case, estimate: WeightEstimate) -> None:
         assert_same(grads(case, rule, execution), wanted)
 
 
+@pytest.mark.thirds
 @each_case
 @each_estimate
 @pytest.mark.parametrize("hops", [1, 3])

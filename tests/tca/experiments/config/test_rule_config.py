@@ -141,6 +141,7 @@ def test_a_user_names_a_module_and_a_record_does_not(module: str) -> None:
         rule_of(f"{module}:number")
 
 
+@pytest.mark.slow
 def test_another_process_reads_the_record_of_an_own_part(module: str, tmp_path: Path) -> None:
     """Only with leave; then with the same name of the run."""
     run = tca.Run("delayed_xor", rule_of(f"{module}.mine"), net=tca.NetworkConfig(size=4), steps=1, n_train=4, n_test=4)

@@ -308,6 +308,7 @@ class Target:
         return self._show(), reward, True, False, {}
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("rule", [pytest.param("backprop", marks=pytest.mark.slow), "dfa", "ed"])
 def test_continuous_actions_are_learned_by_ppo(rule: str) -> None:
     """A tenth of the first loss is left, with observations far from zero normalised."""

@@ -144,6 +144,7 @@ def accepted() -> Iterator[Run]:
                 yield run
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("run", list(accepted()), ids=lambda run: run.rule)
 def test_every_rule_that_is_accepted(run: Run) -> None:
     runs = alike(run)
@@ -174,6 +175,7 @@ OPTIMIZERS = {
 }  # fmt: skip
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("optimizers", OPTIMIZERS.values(), ids=list(OPTIMIZERS))
 def test_optimizers_may_differ(optimizers: list[Optimizer]) -> None:
     net = NetworkConfig(size=7, cell_types=[0.5, 0.5], dale=[1, -1])

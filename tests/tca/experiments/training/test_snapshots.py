@@ -19,7 +19,6 @@ from tca.experiments.config.step_controls import MatchedStepSize
 from tca.experiments.records.result import Metrics, Result, Snapshot, first_at
 from tca.experiments.training.snapshots import HALVINGS, TOLERANCE, cross
 from tca.experiments.training.train import train
-from tests.support.thirds import thirds
 
 RUN = Run("delayed_xor", net=NetworkConfig(size=8), steps=40, evaluate_every=9, n_train=40, n_test=4, dtype="float64",
           optimizer=tca.Optimizer(lr=0.02), snapshot_losses=(0.6, 0.5, 0.45))  # fmt: skip
@@ -71,7 +70,8 @@ def test_the_loss_is_within_a_percent_of_the_one_asked_for(name: str) -> None:
         assert later.step - run.evaluate_every <= each.metrics.step <= later.step
 
 
-@pytest.mark.parametrize("name", thirds(RUNS))
+@pytest.mark.thirds
+@pytest.mark.parametrize("name", RUNS)
 def test_training_does_not_notice(name: str, tmp_path: Path) -> None:
     """The same bits of weights, learner, measurements and global generators with and without losses to measure at."""
     run = RUNS[name]

@@ -87,6 +87,7 @@ def furthest(loop: TrainingLoop, other: dict[str, Tensor]) -> float:
     return max((each.detach() - other[name]).abs().max().item() for name, each in loop.net.named_parameters())
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("rule", "net"), PAIRS)
 def test_updates_equal_a_loop_by_hand(rule: str, net: str) -> None:
     try:

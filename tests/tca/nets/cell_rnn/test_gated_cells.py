@@ -72,6 +72,7 @@ def test_bptt_equals_the_backward_pass_of_torch(kind: Any, bias: bool) -> None:
     assert torch.equal(linear(again(batch.inputs)[0]), readout(module(batch.inputs)[0]))
 
 
+@pytest.mark.thirds
 @pytest.mark.usefixtures("kernels")
 @each_cell
 @pytest.mark.parametrize("rule", oracle_cells.SURGERIES)

@@ -55,6 +55,7 @@ def spiking() -> tuple[Any, Any]:
 SAME = [name for name, rule in tca.RULES.items() if name not in REFUSED["gru"]]
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("rule", SAME)
 @pytest.mark.parametrize("kind", ["A", "B", "spiking"])
 def test_own_cells_equal_the_networks_of_the_library(kind: str, rule: str) -> None:
@@ -110,6 +111,7 @@ LEARNED: dict[str, tuple[Cell, tuple[str, ...] | None]] = {
 }
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(
     ("rule", "kind", "start"),
     [

@@ -47,6 +47,7 @@ def gathered(net: nn.Module) -> dict[str, Tensor]:
     return {name: torch.zeros_like(each) if each.grad is None else each.grad for name, each in net.named_parameters()}
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(
     ("name", "rule"),
     [([*CELLS][(place + step) % len(CELLS)], rule) for place, rule in enumerate(RULES) for step in (0, 2)],

@@ -192,6 +192,7 @@ def test_the_network_is_that_of_the_oracle(case: SpikingCase) -> None:
     assert relative(net.functional({}, batch.inputs).detach(), wanted) < 1e-13
 
 
+@pytest.mark.thirds
 @each_case
 @pytest.mark.parametrize("name", ANSWERS)
 def test_rule_equals_its_surgery(case: SpikingCase, name: str) -> None:
@@ -233,6 +234,7 @@ def test_propagation_by_type_is_refused() -> None:
             learner(SPIKING[0], rule)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", [SPIKING[4]], ids=str)
 @pytest.mark.parametrize("signal", SIGNALS, ids=repr)
 @pytest.mark.parametrize("eligibility", ELIGIBILITIES, ids=repr)
@@ -258,6 +260,7 @@ def test_eligibility_is_its_surgery(case: SpikingCase, eligibility: Eligibility)
     assert_same(oracle.summed(model, weights, problem, learning_signal[1:].flatten(2), traces), wanted)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", [SPIKING[0], SPIKING[3], SPIKING[4]], ids=str)
 @pytest.mark.parametrize("eligibility", ELIGIBILITIES, ids=repr)
 def test_every_eligibility_has_an_exact_signal(case: SpikingCase, eligibility: Eligibility) -> None:
@@ -409,6 +412,7 @@ def test_permuting_cells_permutes_the_change(case: SpikingCase, name: str) -> No
     assert_same(other.grads(case.batch())[0], permuted(bound.grads(case.batch())[0]))
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", [SPIKING[2]], ids=str)
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("execution", EXECUTIONS)
@@ -441,6 +445,7 @@ ONLINE = [name for name in ANSWERS if isinstance(tca.RULES[name].signal, CausalS
 FROZEN = {"weight_mirror": tca.Rule(WeightMirror(rate=1e-300, decay=0.0), Leak())}  # a rate must be positive
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", [SPIKING[3], SPIKING[4]], ids=str)
 @pytest.mark.parametrize("rule", [*ONLINE, *(tca.Rule(Random(), each) for each in ELIGIBILITIES)], ids=str)
 def test_online_equals_the_trial(case: SpikingCase, rule: str | tca.Rule) -> None:

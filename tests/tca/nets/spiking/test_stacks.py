@@ -222,6 +222,7 @@ def test_eprop_of_a_stack_hears_what_comes_down_within_the_step(build: Callable[
     assert relative(found["layers.0.w_in"], autograd(net, batch)["layers.0.w_in"]) > 1e-2
 
 
+@pytest.mark.thirds
 @each_stack
 @pytest.mark.parametrize("name", tca.RULES)
 def test_forward_equals_reverse(build: Callable[[], StackedRNN], name: str) -> None:

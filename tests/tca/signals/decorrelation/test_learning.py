@@ -108,6 +108,7 @@ def moved() -> Data:
     return moved_digits(0)
 
 
+@pytest.mark.slow
 def test_learning_a_correlation_pays(moved: Data) -> None:
     """Within two epochs the average learns what the same matrix held still does not, and the wrong sign nothing."""
     adaptive, _ = trained(moved, squared_error(0.9999), 2)
