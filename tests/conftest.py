@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
@@ -14,8 +15,13 @@ torch.set_num_threads(1)
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    whole = defaultdict(list)
     for item in items:
-        if "thirds" in item.keywords and crc32(item.name.encode()) % 3:
+        if "thirds" in item.keywords and "slow" not in item.keywords:
+            whole[item.nodeid.partition("[")[0]].append(item)
+    for group in whole.values():
+        group.sort(key=lambda item: crc32(item.name.encode()))
+        for item in group[-(-len(group) // 3) :]:
             item.add_marker("slow")
     if torch.cuda.is_available():
         return

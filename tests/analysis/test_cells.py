@@ -67,6 +67,7 @@ def dense(net: nets.Network, batch: tca.Batch) -> Tensor:
     return torch.stack(columns, 1)
 
 
+@pytest.mark.thirds
 @each_net
 def test_curvature_is_that_of_the_dense_hessian(name: str) -> None:
     """Products, extreme eigenvalues and trace, of all parameters; blocks of some of them by their names."""

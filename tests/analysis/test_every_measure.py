@@ -186,6 +186,7 @@ def test_every_measure_is_listed() -> None:
 DAILY = ("mlp", "cnn", "vector_mlp", "leaky_rnn", "spiking_rnn", "gru", "wrap")
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(
     ("kind", "dtype"),
     [

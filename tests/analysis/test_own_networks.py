@@ -63,6 +63,7 @@ MEASURES: dict[str, Callable[[Any, tca.Batch], Any]] = {
 }
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("make", [cell, model])
 @pytest.mark.parametrize("measure", MEASURES)
 def test_measures_accept_modules_of_users(measure: str, make: Callable[[], Any]) -> None:

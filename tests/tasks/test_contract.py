@@ -58,6 +58,7 @@ def test_same_seed_same_bits_and_other_seeds_others(name: str) -> None:
         assert numbers.dtype == torch.float32
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", NAMES)
 def test_trials_fit_the_task_and_weights_sum_to_one(name: str) -> None:
     task = made(name)

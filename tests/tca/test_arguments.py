@@ -121,6 +121,7 @@ def test_no_constructor_hides_its_parameters() -> None:
     assert not [name for name, found in parameters.items() if any(each.kind is each.VAR_POSITIONAL for each in found)]
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", PUBLIC)
 def test_bad_arguments_are_refused_by_name(name: str) -> None:
     found = [f"{parameter}={value!r}: {outcome}" for parameter, value, outcome in tried(name) if outcome != "refused"]

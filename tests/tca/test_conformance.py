@@ -263,6 +263,7 @@ def test_gpu_equals_cpu(case: Case, name: str) -> None:
             assert_same({key: value.cpu().double() for key, value in found.items()}, wanted, tolerance)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(
     ("name", "execution"), [(name, each) for name, rule in tca.RULES.items() for each in rule.executions]
 )

@@ -37,6 +37,7 @@ def check(rule: str, kind: str) -> None:
     assert step == SAVED[rule, kind], "run `python -m benchmarks.launches --save`, then `make pages`"
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("rule", "kind"), DAILY)
 def test_a_pass_neither_mixes_devices_nor_waits(rule: str, kind: str) -> None:
     check(rule, kind)

@@ -48,6 +48,7 @@ SPECTRA = {
 }
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-4, 1e-6, 1e-8])
 @pytest.mark.parametrize("name", SPECTRA)
 def test_values_are_right_to_the_tolerance_in_fewer_products_than_vectors(name: str, tolerance: float) -> None:

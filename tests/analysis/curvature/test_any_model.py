@@ -94,6 +94,7 @@ FISHERS = {
 }
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", FISHERS)
 @pytest.mark.parametrize("foreign", [MLP, CNN], ids=lambda each: each.name)
 def test_gauss_newton_and_fisher_matrices(foreign: Foreign, name: str) -> None:

@@ -40,6 +40,7 @@ NETS = {
 }
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("name", "kind"), [*((name, "hessian") for name in NETS), ("leaky", "gauss_newton")])
 def test_replayed_products_equal_eager_ones(device: Device, name: str, kind: str) -> None:
     """Of vectors and of several at once, whose graphs take turns in the same scratch memory."""

@@ -137,6 +137,7 @@ def test_copies_of_an_eigenvalue_are_found_where_a_krylov_space_ends() -> None:
     assert torch.allclose(basis @ basis.T, torch.eye(8).double(), atol=1e-8)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(
     "case", [F1, Case("B", form="B", loss="cross_entropy", sizes=(3, 5, 3), steps=6, seed=5)], ids=str
 )

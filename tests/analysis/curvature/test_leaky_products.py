@@ -50,6 +50,7 @@ def vectors(size: int, count: int, seed: int = 0) -> Tensor:
     return torch.randn(size, count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+@pytest.mark.thirds
 @each_case
 def test_the_hessian_in_all_parameters_is_the_dense_one(case: Case) -> None:
     """Every form, activation, leak, mask, filter and loss of the cases, against the oracle's loop."""

@@ -67,6 +67,7 @@ def dense_hessian(net: Network, batch: tca.Batch, name: str) -> Tensor:
     return found
 
 
+@pytest.mark.thirds
 @each_network
 def test_products_are_those_of_autograd(name: str) -> None:
     """Loss, gradient, Hessian and Gauss-Newton matrix in all parameters, blocks that do not come out even."""
@@ -112,6 +113,7 @@ DENSE = [
 ]
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("name", "parameter"), DENSE)
 def test_the_hessian_is_the_dense_one(name: str, parameter: str) -> None:
     """Written out by ``torch.autograd.functional.hessian``, missing synapses left out."""

@@ -117,6 +117,7 @@ def over_seeds(made: Operator, estimator: str, probes: int) -> tuple[Tensor, Ten
     return torch.tensor([each.value for each in found]).double(), torch.tensor([each.standard_error for each in found])
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("estimator", ["hutchinson", "hutch++", "xtrace"])
 @pytest.mark.parametrize(("power", "sign"), [(0.5, -1), (2.0, 1), (2.0, -1)])
 def test_traces_are_unbiased_and_know_their_errors(estimator: str, power: float, sign: int) -> None:
@@ -175,6 +176,7 @@ def network_hessian() -> Written:
     return Written(operator(MANY.net(), MANY.batch()).matrix())
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("estimator", ["hutchinson", pytest.param("hutch++", marks=pytest.mark.slow), "xtrace"])
 def test_two_standard_errors_of_a_trace_hold_nineteen_times_in_twenty(network_hessian: Written, estimator: str) -> None:
     estimates, claimed = over_seeds(network_hessian, estimator, 30)
@@ -185,6 +187,7 @@ def test_two_standard_errors_of_a_trace_hold_nineteen_times_in_twenty(network_he
     assert halved < 0.85 or estimator == "xtrace"
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("probes", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_two_standard_errors_of_a_density_hold_nineteen_times_in_twenty(network_hessian: Written, probes: int) -> None:
     values = torch.linalg.eigvalsh(network_hessian.written)

@@ -52,6 +52,7 @@ def compare(exact: Tensor, net: nn.Module, trials: Any, parameters: Any = "all",
     alike(drawn.nodes, known.nodes, 1e-9), alike(drawn.weights, known.weights, 1e-9)
 
 
+@pytest.mark.thirds
 @EACH
 def test_foreign_models_on_pairs(foreign: Foreign) -> None:
     net, data = foreign.net().train(), foreign.data()
@@ -65,6 +66,7 @@ def test_foreign_models_on_pairs(foreign: Foreign) -> None:
     assert all(each.training for each in net.modules())
 
 
+@pytest.mark.thirds
 @EACH
 def test_loaders_with_an_uneven_last_batch_chunks_and_a_penalty(foreign: Foreign) -> None:
     net, data = foreign.net(torch.float32), foreign.data()

@@ -200,6 +200,7 @@ def assert_same_values(found: Array, exact: Array, tolerance: float) -> None:
     assert max(gaps.min(0).max(), gaps.min(1).max()) < tolerance
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("dtype", [F64, torch.float32])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_rests_where_its_equations_do(name: str, dtype: torch.dtype) -> None:

@@ -164,6 +164,7 @@ def test_with_complex_eigenvalues_the_error_turns_as_it_shrinks_or_grows(seed: i
     assert run.errors.shape == (61,)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("rule", ["bptt", "eprop", "three_factor", "eprop_random", "tbptt", "snap1", "mdgl"])
 def test_at_a_minimum_the_update_jacobian_is_the_product_of_jacobians(rule: str) -> None:
     net, batch = fixture(3, last=3)
@@ -189,6 +190,7 @@ def test_a_rule_that_climbs_is_never_attracted() -> None:
         check_stability(net, batch, learner)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", [*CASES[:9:2], *CASES[7:]], ids=str)
 def test_jacobians_and_metric_of_any_network(case: Case) -> None:
     net, batch = case.net(), case.batch()

@@ -109,6 +109,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
+@pytest.mark.thirds
 @pytest.mark.filterwarnings("ignore::tca.signals.decorrelation.averages.CollapseWarning")  # a fast average is meant
 @pytest.mark.parametrize(
     ("signal", "form", "passes"),

@@ -145,6 +145,7 @@ def check(device: Device, rule: str, kind: str, updates: int) -> None:
         assert made.refused or not alike(eager, captured), "it could be captured"
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("rule", "kind"), DAILY)
 def test_captured_updates_make_the_same_bits(device: Device, rule: str, kind: str) -> None:
     check(device, rule, kind, 8)
@@ -187,6 +188,7 @@ NETS: dict[str, Callable[[], tca.Learner]] = {
 }
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", NETS)
 def test_networks_of_many_kinds(device: Device, name: str) -> None:
     assert capturable(NETS[name](), Optimizer())
@@ -207,6 +209,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers(device: Device, name: str) -> None:
     """Steps of those that do not take the learning rate from a tensor follow the captured pass without a graph."""

@@ -109,6 +109,7 @@ def test_runs_describe_stacks_of_cells() -> None:
         tca.NetworkConfig("stacked_rnn", layers=[{"size": 4, "cells": "gru", "tau": 10.0}])
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("cell", ["gru", "lru"])
 @pytest.mark.parametrize("rule", tca.RULES)
 def test_inputs_that_reach_the_outputs_change_no_other_gradient(cell: str, rule: str) -> None:

@@ -65,6 +65,7 @@ def test_frozen_weights_give_the_gradient_of_the_forward_execution(name: str, ru
         stream.reset()
 
 
+@pytest.mark.thirds
 @each_cell
 @pytest.mark.parametrize("rule", ["rtrl", "snap1", "three_factor"])
 def test_weights_that_change_in_a_trial_are_a_loop_over_jacobians(name: str, rule: str) -> None:
