@@ -115,6 +115,7 @@ def _pattern(series: Sequence[Series]) -> Figure:
 
 
 DRAWINGS: Mapping[str, Callable[[Sequence[Series]], Figure]] = {
+    "learning_curves": lambda series: learning_curves(series, chance={"delayed match to sample": 0.5}),
     "rules/*": page_figure,
     "studies/published_spiking_pattern_generation_*": _pattern,
     "studies/published_spiking_*_fields": spiking_fields.drawn,

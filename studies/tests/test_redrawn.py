@@ -14,7 +14,7 @@ from analysis.figures.plots import summary
 from studies.redrawn import DRAWINGS, main, read_series
 
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
-DRAWN = [path for path in sorted(FIGURES.glob("*/*.csv")) if read_series(path)]
+DRAWN = [path for path in sorted(FIGURES.rglob("*.csv")) if read_series(path)]
 
 
 def name_of(path: Path) -> str:
@@ -25,7 +25,15 @@ def test_every_file_of_series_is_of_a_known_kind_and_drawn() -> None:
     assert len(DRAWN) > 30
     for path in DRAWN:
         assert any(fnmatch(name_of(path), pattern) for pattern in DRAWINGS), path
-        assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_figure_is_there_as_png_svg_and_numbers() -> None:
+    drawn = sorted(path for path in FIGURES.rglob("*") if path.suffix in {".png", ".svg"})
+    assert len(drawn) > 100
+    for path in drawn:
+        assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG"), path
+        assert "<svg" in path.with_suffix(".svg").read_text(encoding="utf-8"), path
+        assert path.with_suffix(".csv").exists(), path
 
 
 @pytest.mark.parametrize("path", [path for path in DRAWN if path.parent.name == "rules"], ids=name_of)
