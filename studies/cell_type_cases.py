@@ -146,7 +146,7 @@ CASES = (
     ),
     Case(
         "xor_long",
-        "exclusive or at the last step, published updates",
+        "exclusive or, published updates",
         NEAR_PUBLISHED,
         replace(NEAR_PUBLISHED, task_options={"dt": 10.0, **NEAR, "decision": 10.0}, evaluate_every=60),
         MODPROP_AUTHORS,

@@ -33,6 +33,7 @@ from analysis.figures.curve_figures import learning_curves
 from analysis.figures.plots import Series, save
 from analysis.statistics.intervals import Estimate, paired_difference
 from studies.cell_type_cases import CASES, Case, Published
+from studies.cell_type_runs import LAST, runs_of
 from studies.every_rule import seeded
 from studies.solved import save_solved
 from studies.tables import COMPARED, Table, differences, mean_and_spread
@@ -47,7 +48,6 @@ __all__ = ["at_the_start", "chosen", "main", "order", "table"]
 TUNED = (1000,)  # seeds on which rates are chosen
 EXPECTED = ("bptt", "mdgl", "eprop")
 BASELINE = "eprop"
-LAST = 10  # measurements over which the end of training is averaged, as published
 LEARNT = 0.9
 START = 64  # trials on which a rule is looked at before training
 SEEDS, FULL_SEEDS = 5, 5
@@ -216,6 +216,8 @@ def main(words: Sequence[str] | None = None, cases: Sequence[Case] = CASES) -> i
         print(f"by accuracy over training: {order(learned)}\n")
         name = f"cell_types_{case.key}"
         table(case, learned).write(options.out / name)
+        chance = {panel: base.make_task().chance}
+        runs_of(learned, chance[panel]).write_csv(options.out / f"{name}_runs")
         series = [
             Series(
                 panel, rule, one.run.seeds.net, [m.step for m in one.metrics], [m.test_accuracy for m in one.metrics]
@@ -223,7 +225,6 @@ def main(words: Sequence[str] | None = None, cases: Sequence[Case] = CASES) -> i
             for rule, members in _groups(learned).items()
             for one in members
         ]
-        chance = {panel: base.make_task().chance}
         save(
             learning_curves(series, chance=chance), series, options.out / f"{name}_learning", "updates", "test_accuracy"
         )

@@ -14,6 +14,7 @@ from statistics import fmean
 from analysis.statistics.intervals import paired_difference
 from studies import (
     alignment_study,
+    cell_type_runs,
     context,
     control,
     cosines,
@@ -91,6 +92,7 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
     }
     return (
         made
+        | cell_type_runs.tables("cell_types_xor_long", data / "cell_types_xor_long.csv")
         | spiking_fields.tables(figures / "published_spiking_delayed_match_short_fields.csv")
         | gap_page.tables(data)
         | gap_first_below.tables(figures)

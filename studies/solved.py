@@ -16,11 +16,11 @@ from analysis.statistics.intervals import holm
 from studies.claims import Points, curves
 from studies.tables import Table, share
 
-__all__ = ["save_solved", "solved_claims", "solved_table", "tables"]
+__all__ = ["save_solved", "solved_after", "solved_claims", "solved_table", "tables"]
 
 FEWEST = 5  # pairs that decide a claim
 LEVEL = 0.05
-Runs = Mapping[str, Mapping[int, Points]]  # by rule and seed
+Solved = Mapping[str, Mapping[int, float]]  # updates by rule and seed
 
 
 def save_solved(series: Sequence[Series], chance: Mapping[str, float], path: Path) -> bool:
@@ -37,8 +37,16 @@ def save_solved(series: Sequence[Series], chance: Mapping[str, float], path: Pat
     return bool(parted)
 
 
-def _updates(points: Points, chance: float) -> float:
-    """Return the updates after which a score was half way from chance to 1 first; infinity if never."""
+def solved_after(points: Points, chance: float) -> float:
+    """Return the updates after which a score was half way from chance to 1 first; infinity if never.
+
+    Args:
+        points: Updates made and test scores of a run.
+        chance: Score of the best constant answer.
+
+    >>> solved_after([(0, 0.5), (20, 0.9)], 0.5), solved_after([(0, 0.5), (20, 0.6)], 0.5)
+    (20, inf)
+    """
     return next((x for x, y in points if y >= (1 + chance) / 2), math.inf)
 
 
@@ -53,41 +61,38 @@ def tables(
         pairs: Rules compared, the one that should solve the task more often first.
         chance: Score of the best constant answer.
     """
-    runs = {rule: by_seed for (_, rule), by_seed in curves(path).items()}
-    return {f"{name}_solved": partial(solved_table, runs, chance),
-            f"{name}_solved_claims": partial(solved_claims, runs, pairs, chance)}  # fmt: skip
+    found = {rule: {seed: solved_after(points, chance) for seed, points in by_seed.items()}
+             for (_, rule), by_seed in curves(path).items()}  # fmt: skip
+    return {f"{name}_solved": partial(solved_table, found),
+            f"{name}_solved_claims": partial(solved_claims, found, pairs)}  # fmt: skip
 
 
-def solved_table(runs: Runs, chance: float) -> Table:
+def solved_table(found: Solved) -> Table:
     """Return how many runs of every rule solved their task, and after how many updates.
 
     Args:
-        runs: Updates made and test scores.
-        chance: Score of the best constant answer.
+        found: Updates after which a run solved it, infinity if never.
 
-    >>> runs = {"bptt": {0: [(0, 0.5), (20, 0.9)], 1: [(0, 0.5), (20, 0.6)]}}
-    >>> solved_table(runs, 0.5).rows
+    >>> solved_table({"bptt": {0: 20.0, 1: math.inf}}).rows
     (('bptt', '2', '1/2 [0.01, 0.99]', '20'),)
     """
     made = []
-    for rule, by_seed in runs.items():
-        soon = [at for points in by_seed.values() if math.isfinite(at := _updates(points, chance))]
+    for rule, by_seed in found.items():
+        soon = [each for each in by_seed.values() if math.isfinite(each)]
         made.append((rule, str(len(by_seed)), share(len(soon), len(by_seed)), f"{median(soon):.0f}" if soon else "-"))
     return Table(("rule", "seeds", "solved [95 %]", "updates of those, median"), tuple(made))
 
 
-def solved_claims(runs: Runs, pairs: Sequence[tuple[str, str]], chance: float) -> Table:
+def solved_claims(found: Solved, pairs: Sequence[tuple[str, str]]) -> Table:
     """Return whether more runs of one rule solved their task than of another: McNemar's exact test, paired by seed.
 
     Args:
-        runs: Updates made and test scores, by rule and seed.
+        found: Updates after which a run solved it, infinity if never.
         pairs: Rules compared, the one that should solve more first; one family for Holm's correction.
-        chance: Score of the best constant answer.
     """
     counts = []
     for pair in pairs:
-        one, two = ({seed: math.isfinite(_updates(points, chance)) for seed, points in runs[rule].items()}
-                    for rule in pair)  # fmt: skip
+        one, two = ({seed: math.isfinite(each) for seed, each in found[rule].items()} for rule in pair)
         both = [(one[seed], two[seed]) for seed in one if seed in two]
         counts.append((len(both), both.count((True, False)), both.count((False, True))))
     p = [scipy.stats.binomtest(first, first + second).pvalue if first + second else 1.0 for _, first, second in counts]

@@ -37,9 +37,8 @@ __all__ = ["IMAGE_LENGTHS", "LENGTHS", "Rows", "jobs", "main", "slopes", "tables
 SEEDS, FULL_SEEDS = 20, 40
 LENGTHS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)  # times the rate of the setting
 IMAGE_SEEDS, IMAGE_LENGTHS = 5, (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # short steps take most of the time
-RADII = (0.05, 0.1)
-STEP = "BPTT, step x "
-UPHILL = [Arm(f"BPTT, uphill {radius:g}", "bptt", sam=SAM(radius)) for radius in RADII]
+RADII, IMAGE_RADII = (0.05, 0.1), (0.05,)
+STEP, UPHILL = "BPTT, step x ", "BPTT, uphill "
 BASE = f"{STEP}1"
 LOSS, IMAGE_LOSS = 0.1, 0.2
 GAPS = {"clean gap": "test_gap", "noisy gap": "noisy_gap"}
@@ -48,7 +47,9 @@ Rows = Sequence[Mapping[str, str]]
 Numbers = dict[str, dict[int, float]]  # by arm and seed
 
 
-def jobs(setting: Setting, seeds: int, folder: Path, lengths: Sequence[float] = LENGTHS) -> list[Job]:
+def jobs(
+    setting: Setting, seeds: int, folder: Path, lengths: Sequence[float] = LENGTHS, radii: Sequence[float] = RADII
+) -> list[Job]:
     """Return all runs, seed by seed; shorter steps may take proportionally more updates to reach the loss.
 
     Args:
@@ -56,10 +57,13 @@ def jobs(setting: Setting, seeds: int, folder: Path, lengths: Sequence[float] = 
         seeds: How many seeds.
         folder: Where records are kept.
         lengths: Lengths of the steps, times the rate of the setting; default eight from .1 to 2.
+        radii: Radii of sharpness-aware minimisation at the rate of the setting, default .05 and .1.
     """
+    arms = [Arm(f"{STEP}{length:g}", "bptt", lr=length) for length in lengths]
+    arms += [Arm(f"{UPHILL}{radius:g}", "bptt", sam=SAM(radius)) for radius in radii]
     made = []
     for seed in range(seeds):
-        for arm in (*(Arm(f"{STEP}{length:g}", "bptt", lr=length) for length in lengths), *UPHILL):
+        for arm in arms:
             steps = math.ceil(setting.steps / min(1.0, arm.lr))
             run = replace(setting.run(arm, seed), steps=steps, callbacks=())
             made.append(Job(setting, arm, run, folder))
@@ -83,6 +87,10 @@ def _lengths(arms: Iterable[str]) -> dict[str, float]:
     """Return the arms of which only the length of the step differs, shortest first, with that length."""
     found = {arm: float(arm.removeprefix(STEP)) for arm in arms if arm.startswith(STEP)}
     return dict(sorted(found.items(), key=lambda each: each[1]))
+
+
+def _uphill(arms: Iterable[str]) -> list[str]:
+    return [arm for arm in arms if arm.startswith(UPHILL)]
 
 
 def _numbers(rows: Rows, name: str) -> Numbers:
@@ -111,7 +119,7 @@ def _claims(rows: Rows) -> Table:
     for heading, name in {"log₁₀ λ₁": "log_lambda_1", **GAPS}.items():
         found = _numbers(rows, name)
         shortest, *_, longest = _lengths(found)
-        pairs = [(shortest, longest), (shortest, BASE), *((BASE, arm.name) for arm in UPHILL)]
+        pairs = [(shortest, longest), (shortest, BASE), *((BASE, arm) for arm in _uphill(found))]
         stated += [Claim(f"{heading}: {first} above {second}", found[first], found[second]) for first, second in pairs]
     return claims(stated)
 
@@ -163,7 +171,7 @@ def draw(rows: Rows, path: Path) -> None:
     series = []
     for heading, name in {"largest eigenvalue": "lambda_1", **GAPS}.items():
         found = _numbers(rows, name)
-        for label, arms in {"BPTT": _lengths(found), **{arm.name: {arm.name: 1.0} for arm in UPHILL}}.items():
+        for label, arms in {"BPTT": _lengths(found), **{arm: {arm: 1.0} for arm in _uphill(found)}}.items():
             for seed in found[BASE]:
                 points = [(length, found[arm][seed]) for arm, length in arms.items()]
                 kept = [point for point in points if math.isfinite(point[1])]
@@ -182,11 +190,11 @@ def over_lengths(series: Sequence[Series]) -> Figure:
     for name, each in axes.items():
         curves(each, series, name, markers=True)
         here = [one for one in series if one.panel == name]
-        for arm in UPHILL:  # a band over one position has no width
-            found = [y for one in here if one.label == arm.name for y in one.y]
+        for arm in _uphill(looks(series)):  # a band over one position has no width
+            found = [y for one in here if one.label == arm for y in one.y]
             if len(found) > 1:
                 each.errorbar(1.0, float(np.mean(found)), float(np.std(found, ddof=1)), capsize=3, linewidth=1,
-                              color=looks(series)[arm.name].colour)  # fmt: skip
+                              color=looks(series)[arm].colour)  # fmt: skip
         logarithmic(each, "x", [x for one in here for x in one.x])
         if name == "largest eigenvalue":
             logarithmic(each, "y", [y for one in here for y in one.y])
@@ -207,13 +215,14 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> 
                         f"of MNIST {IMAGE_SEEDS}, or {SEEDS} with --full")  # fmt: skip
     parser.add_argument("--data", type=Path, help="folder of image data: sequential MNIST by rows instead of digits")
     options = options_of(parser, words)
-    chosen, lengths, usual = setting or replace(SETTINGS["digits"], losses=(LOSS,)), LENGTHS, (SEEDS, FULL_SEEDS)
+    chosen, usual = setting or replace(SETTINGS["digits"], losses=(LOSS,)), (SEEDS, FULL_SEEDS)
+    lengths, radii = LENGTHS, RADII
     if options.data is not None:
         os.environ["TCA_DATA"] = str(options.data)  # where the task looks, here and in worker processes
         chosen = replace(IMAGES, name="mnist", losses=(IMAGE_LOSS,), decay=DECAY, task_options={"name": "mnist"})
-        lengths, usual = IMAGE_LENGTHS, (IMAGE_SEEDS, SEEDS)
+        lengths, radii, usual = IMAGE_LENGTHS, IMAGE_RADII, (IMAGE_SEEDS, SEEDS)
     seeds = options.seeds or usual[options.full]
-    entries = spread(work, jobs(chosen, seeds, options.out / "runs", lengths), options.workers)
+    entries = spread(work, jobs(chosen, seeds, options.out / "runs", lengths, radii), options.workers)
     path = options.out / f"step_control_{chosen.name}"
     runs_table(entries).write_csv(path)
     for name, table in tables(path.with_suffix(".csv")).items():

@@ -81,6 +81,7 @@ BUGS = [
         'if int(row["n_train"]) == SETTINGS[setting].n_train', 'if int(row["n_train"])',
         ("studies/tests/test_study_pages.py::test_claims_at_matched_loss_pair_the_runs_that_reached_it",)),
     Bug("studies/solved.py", "pairs that both solve the task", "both.count((True, False))", "both.count((True, True))", SOLVED),
+    Bug("studies/cell_type_runs.py", "the first measurements for the last", "fmean(scores[-LAST:])", "fmean(scores[:LAST])", SOLVED),
     Bug("studies/solved.py", "chance for half way", "if y >= (1 + chance) / 2", "if y >= chance", SOLVED),
     Bug("studies/spiking_fields.py", "feedback of the readout as it is", "own = learner.buffers.get(",
         'own = None if name == "feedback" else learner.buffers.get(', FIELDS),
