@@ -26,7 +26,7 @@ CHOICES = {
     "eager": "PyTorch's operations",
     "compiled": "compiled passes at every size; an error without a compiler",
 }
-LARGEST = 192  # cells; in larger networks products of PyTorch are as fast on some processors
+LARGEST = 512  # cells; weights of larger networks leave the second cache, where products of PyTorch are as fast
 
 
 class KernelsWarning(UserWarning):

@@ -6,7 +6,7 @@
 //     sum_t err_t (x) z_t                   of the readout
 //
 // with the gain in W, and without W where the propagator has no synapses. A block of trials keeps driven signals and
-// presynaptic activity of some steps in the first caches and adds their products to its sums at once.
+// presynaptic activity of some steps in the first two caches and adds their products to its sums at once.
 
 #pragma once
 
@@ -14,14 +14,14 @@
 
 namespace {
 
-constexpr int64_t KEPT = 32768;  // bytes of presynaptic activity of a block that are kept, as many as a first cache holds
+constexpr int64_t KEPT = 128;  // rows of presynaptic activity of a block that are kept, steps times trials
 
 template <class T>
 struct Gradient : Pass<T> {
     int64_t inputs, outputs;
     const T *input, *rate, *activity, *error;  // (T, B, J), (T + 1, B, N) twice, (T + 1, B, O)
     Panels<T> feedback, transmission;          // without sources if there is no path through synapses
-    std::vector<T> leak;
+    Array<T> leak;
 
     int64_t whole() const { return int64_t(leak.size()); }
     int64_t sources() const { return this->cells + inputs + 1; }      // rates, inputs and one
@@ -34,10 +34,10 @@ struct Gradient : Pass<T> {
     // Add the sums of a block, transposed: of (z, x, 1) and then of errors, with a number for each cell.
 
     void block(int64_t b, int64_t rows, T* sums) const {
-        const int64_t most = KEPT / int64_t(sizeof(T)) / (sources() * rows), some = most < 1 ? 1 : most;
-        std::vector<T> pre(size_t((some + 1) * rows * sources() + WIDTH<T>)), driven(size_t(some * rows * whole()));
-        std::vector<T> errors(size_t(some * rows * outputs)), nu(size_t(rows * whole()));
-        std::vector<T> sent(size_t(2 * rows * this->cells));
+        const int64_t some = KEPT / rows;
+        Array<T> pre(size_t((some + 1) * rows * sources() + WIDTH<T>)), driven(size_t(some * rows * whole()));
+        Array<T> errors(size_t(some * rows * outputs)), nu(size_t(rows * whole()));
+        Array<T> sent(size_t(2 * rows * this->cells));
         for (int64_t stop = this->steps + 1; stop > 1; stop -= some) {
             const int64_t first = stop - some > 1 ? stop - some : 1;
             const Window window{first, stop - first, b, rows};
@@ -71,7 +71,7 @@ struct Gradient : Pass<T> {
             transmission.times(after, p),
         };
         T* const own = driven + (p * window.steps + t - window.first) * rows * WIDTH<T>;
-        product(rows, sources, transmission.sources && t < this->steps ? 2 : 1, own);
+        product<T>(rows, sources, transmission.sources && t < this->steps ? 2 : 1, {own, WIDTH<T>, false});
         const int64_t width = whole();
         const bool on_rate = this->on_rate;
         const T *const acting = activity + this->row(t, window.b), *const decay = leak.data();
@@ -90,25 +90,17 @@ struct Gradient : Pass<T> {
 
     void add(const Window& window, const T* pre, const T* errors, const T* driven, T* sums) const {
         const int64_t count = window.steps * window.rows, P = sources();
-        for (int64_t p = 0; p < feedback.count(); p++) {
-            T* const columns = sums + p * WIDTH<T>;
-            add_outer(count, P, pre, driven + p * count * WIDTH<T>, WIDTH<T>, columns);
-            add_outer(count, outputs, errors, pre + window.rows * P + p * WIDTH<T>, P, columns + P * whole());
-        }
+        add_outer(count, P, pre, driven, WIDTH<T>, count * WIDTH<T>, sums);
+        add_outer(count, outputs, errors, pre + window.rows * P, P, WIDTH<T>, sums + P * whole());
     }
 
-    // Add `sum_m left_ml right_mi` to columns of the sums, shape (lefts, WIDTH); right rows are `width` apart.
-    void add_outer(int64_t count, int64_t lefts, const T* left, const T* right, int64_t width, T* columns) const {
-        T products[ROWS * WIDTH<T>];
+    // Add `sum_m left_ml right_mi` to the sums, shape (lefts, cells); right rows are `width` apart, panels `apart`.
+    void add_outer(int64_t count, int64_t lefts, const T* left, const T* right, int64_t width, int64_t apart, T* to) const {
         for (int64_t l = 0; l < lefts; l += ROWS) {
             const int64_t rows = lefts - l < ROWS ? lefts - l : ROWS;
-            const Sources<T> sources{left + l, 1, lefts, count, right, width};
-            product(rows, &sources, 1, products);
-            for (int64_t r = 0; r < rows; r++) {
-                T* const to = columns + (l + r) * whole();
-                vectors<T>(WIDTH<T>, [&](int64_t i, int lanes) {
-                    store(to + i, load(to + i) + load(products + r * WIDTH<T> + i), lanes);
-                });
+            for (int64_t p = 0; p < feedback.count(); p++) {
+                const Sources<T> sources{left + l, 1, lefts, count, right + p * apart, width};
+                product<T>(rows, &sources, 1, {to + l * whole() + p * WIDTH<T>, whole(), true});
             }
         }
     }
@@ -125,7 +117,7 @@ void gradients(int64_t networks, int64_t steps, int64_t B, int64_t N, int64_t J,
                const T* activity, const T* error, const T* raw, const Gradients<T>& found, int64_t threads) {
     std::vector<Gradient<T>> works;
     works.reserve(size_t(networks));
-    const std::vector<T> none(size_t(N), T(0));
+    const Array<T> none(size_t(N), T(0));
     for (int64_t s = 0; s < networks; s++) {
         const int64_t states = s * (steps + 1) * B * N;
         works.push_back({{steps, B, N, function, on_rate}, J, O, input + s * steps * B * J, rate + states,
@@ -142,7 +134,7 @@ void gradients(int64_t networks, int64_t steps, int64_t B, int64_t N, int64_t J,
     const double multiplications = works[0].multiplications();
     const int64_t paying = int64_t(multiplications / WORTH), most = paying < blocks.count ? paying : blocks.count;
     const int64_t parts = most < 1 ? 1 : most;
-    std::vector<T> sums(size_t(networks * parts * size), T(0));
+    Array<T> sums(size_t(networks * parts * size), T(0));
     share(networks * parts, double(networks) * multiplications, threads, [&](int64_t first, int64_t last) {
         for (int64_t index = first; index < last; index++) {
             const int64_t part = index % parts, end = (part + 1) * blocks.count / parts;

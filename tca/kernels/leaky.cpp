@@ -3,7 +3,7 @@
 //
 // Arrays are row-major with a leading axis of S networks: trials (S, T, B, N), weights (S, N, J), constants (S, N).
 // Trials are independent of each other. A block of a few trials therefore goes through all steps by itself, so that
-// weights and states stay in the first caches. The product of a block and two vectors of cells is held in registers;
+// weights and states stay in the first two caches. The product of a block and two vectors of cells is held in registers;
 // drive, leak and activation function are applied to it there. The order of every sum depends neither on the block of
 // a trial nor on the thread, so that a trial has the same bits in every batch.
 
@@ -21,11 +21,11 @@ struct Forward : Pass<T> {
     T *rate, *activity;         // (T + 1, B, N), the same in form A
     T* delivered;               // (T, B, O) or null
     Panels<T> from_inputs, recurrent, readout;
-    std::vector<T> bias, leak, gain;
+    Array<T> bias, leak, gain;
 
     void block(int64_t b, int64_t rows) const {
         const int64_t N = this->cells, whole = int64_t(leak.size());
-        std::vector<T> states(size_t(rows * whole), T(0));  // potentials in form A, rates in form B
+        Array<T> states(size_t(rows * whole), T(0));  // potentials in form A, rates in form B
         T* const first = rate + this->row(0, b);
         for (int64_t r = 0; r < rows; r++) {
             if (initial) std::memcpy(&states[size_t(r * whole)], initial + (b + r) * N, size_t(N) * sizeof(T));
@@ -39,10 +39,10 @@ struct Forward : Pass<T> {
     }
 
     void deliver(const T* rates, int64_t rows, T* to) const {
-        T values[ROWS * WIDTH<T>];
+        alignas(BYTES) T values[ROWS * WIDTH<T>];
         for (int64_t p = 0; p < readout.count(); p++) {
             const Sources<T> sources = readout.times(rates, p);
-            product(rows, &sources, 1, values);
+            product<T>(rows, &sources, 1, {values, WIDTH<T>, false});
             tile<T>(rows, readout.cells, p, [=, &values](int64_t r, int64_t o, int lanes, int64_t place) {
                 store(to + r * readout.cells + o, load(values + place), lanes);
             });
@@ -55,8 +55,8 @@ struct Forward : Pass<T> {
             recurrent.times(rate + this->row(t - 1, b), p),
             from_inputs.times(input + ((t - 1) * this->trials + b) * inputs, p),
         };
-        T values[ROWS * WIDTH<T>];
-        product(rows, sources, inputs ? 2 : 1, values);
+        alignas(BYTES) T values[ROWS * WIDTH<T>];
+        product<T>(rows, sources, inputs ? 2 : 1, {values, WIDTH<T>, false});
         const int64_t whole = int64_t(leak.size()), at = this->row(t, b);
         const bool on_rate = this->on_rate;
         const T *const further = external ? external + at : nullptr, *const offset = bias.data();
@@ -92,11 +92,11 @@ struct Adjoint : Pass<T> {
     T* signal;          // (C, B, N)
     const T* later;     // (B, N) or null
     Panels<T> transmission;
-    std::vector<T> leak;
+    Array<T> leak;
 
     void block(int64_t b, int64_t rows) const {
         const int64_t N = this->cells;
-        std::vector<T> sent(size_t(rows * N));
+        Array<T> sent(size_t(rows * N));
         for (int64_t t = this->steps - (later ? 1 : 2); t >= 0; t--) {
             const T* const after = t + 1 < this->steps ? signal + this->row(t + 1, b) : later + b * N;
             const T* const acting = activity + this->row(t, b);
@@ -112,8 +112,8 @@ struct Adjoint : Pass<T> {
     void step(int64_t p, int64_t rows, const T* sending, const T* after, const T* acting, T* own) const {
         const int64_t N = this->cells;
         const Sources<T> sources = transmission.times(sending, p);
-        T values[ROWS * WIDTH<T>], active[ROWS * WIDTH<T>] = {};
-        product(rows, &sources, 1, values);
+        alignas(BYTES) T values[ROWS * WIDTH<T>], active[ROWS * WIDTH<T>] = {};
+        product<T>(rows, &sources, 1, {values, WIDTH<T>, false});
         if (!this->on_rate) {
             tile<T>(rows, N, p, [&](int64_t r, int64_t i, int lanes, int64_t place) {
                 store(active + place, load(acting + r * N + i, lanes), LANES<T>);
@@ -169,7 +169,7 @@ void adjoint(int64_t networks, int64_t C, int64_t B, int64_t N, int function, bo
 template <class T>
 void filter(int64_t networks, int64_t C, int64_t B, int64_t N, const T* leak, T* signal, const T* later) {
     for (int64_t s = 0; s < networks; s++) {
-        const std::vector<T> decay = padded(leak + s * N, N);
+        const Array<T> decay = padded(leak + s * N, N);
         T* const own = signal + s * C * B * N;
         for (int64_t t = C - (later ? 1 : 2); t >= 0; t--)
             for (int64_t b = 0; b < B; b++) {

@@ -12,8 +12,23 @@
 namespace {
 
 template <class T>
+struct Aligned {  // memory at multiples of a vector's size: a vector across two lines of the cache takes twice as long
+    using value_type = T;
+    Aligned() = default;
+    template <class U>
+    Aligned(const Aligned<U>&) {}
+    T* allocate(size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t(BYTES))); }
+    void deallocate(T* at, size_t) { ::operator delete(at, std::align_val_t(BYTES)); }
+    bool operator==(const Aligned&) const { return true; }
+    bool operator!=(const Aligned&) const { return false; }
+};
+template <class T>
+using Array = std::vector<T, Aligned<T>>;
+
+template <class T>
 constexpr int WIDTH = 2 * LANES<T>;               // cells of a tile
 constexpr int ROWS = REGISTERS == 32 ? 8 : 6;     // trials of a block: a tile and a row of weights fill the registers
+constexpr int64_t AHEAD = 8;                      // rows of weights that are called into the first cache
 constexpr double WORTH = 2e7;                     // multiplications of a thread, far above the cost of starting it
 
 // Factors of a product: entry k of row r is rows[r * row + k * step], its weights are panel[k * width] and those beside.
@@ -29,7 +44,7 @@ struct Sources {
 template <class T>
 struct Panels {
     int64_t cells, sources;
-    std::vector<T> weights;
+    Array<T> weights;
 
     Panels(int64_t cells, int64_t sources) : cells(cells), sources(sources) {
         weights.assign(size_t(count() * sources * WIDTH<T>), T(0));
@@ -40,8 +55,11 @@ struct Panels {
         for (int64_t first = 0; first < cells; first += WIDTH<T>) {
             const int64_t width = cells - first < WIDTH<T> ? cells - first : WIDTH<T>;
             T* const panel = weights.data() + first * sources;
-            for (int64_t k = 0; k < sources; k++)
-                for (int64_t c = 0; c < width; c++) panel[k * WIDTH<T> + c] = weight(k, first + c);
+            for (int64_t some = 0; some < sources; some += LANES<T>) {  // as many as a line of the cache holds
+                const int64_t stop = some + LANES<T> < sources ? some + LANES<T> : sources;
+                for (int64_t c = 0; c < width; c++)
+                    for (int64_t k = some; k < stop; k++) panel[k * WIDTH<T> + c] = weight(k, first + c);
+            }
         }
     }
     Sources<T> times(const T* rows, int64_t index) const {  // rows of all sources, one after another
@@ -49,13 +67,23 @@ struct Panels {
     }
 };
 
+// Where products go: row r to r * row, written there or added to the values.
+template <class T>
+struct Products {
+    T* values;
+    int64_t row;
+    bool added;
+};
+
 // Products of R rows with panels, summed over one or two kinds of sources, shape (R, WIDTH).
 template <class T, int R>
-void product_of(const Sources<T>* sources, int kinds, T* products) {
+void product_of(const Sources<T>* sources, int kinds, Products<T> to) {
     Vector<T> sum[R][2] = {};
     for (int kind = 0; kind < kinds; kind++) {
         const auto [rows, row, step, count, panel, width] = sources[kind];
         for (int64_t k = 0; k < count; k++) {
+            __builtin_prefetch(panel + (k + AHEAD) * width);
+            __builtin_prefetch(panel + (k + AHEAD) * width + LANES<T>);
             const Vector<T> first = load(panel + k * width), second = load(panel + k * width + LANES<T>);
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++) {
@@ -66,22 +94,23 @@ void product_of(const Sources<T>* sources, int kinds, T* products) {
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
-        store(products + r * WIDTH<T>, sum[r][0], LANES<T>);
-        store(products + r * WIDTH<T> + LANES<T>, sum[r][1], LANES<T>);
+        T *const first = to.values + r * to.row, *const second = first + LANES<T>;
+        store(first, to.added ? load(first) + sum[r][0] : sum[r][0], LANES<T>);
+        store(second, to.added ? load(second) + sum[r][1] : sum[r][1], LANES<T>);
     }
 }
 
 template <class T>
-void product(int64_t rows, const Sources<T>* sources, int kinds, T* products) {
+void product(int64_t rows, const Sources<T>* sources, int kinds, Products<T> to) {
     switch (rows) {
-        case 1: return product_of<T, 1>(sources, kinds, products);
-        case 2: return product_of<T, 2>(sources, kinds, products);
-        case 3: return product_of<T, 3>(sources, kinds, products);
-        case 4: return product_of<T, 4>(sources, kinds, products);
-        case 5: return product_of<T, 5>(sources, kinds, products);
-        case 6: return product_of<T, 6>(sources, kinds, products);
-        case 7: return product_of<T, ROWS == 8 ? 7 : 1>(sources, kinds, products);
-        case 8: return product_of<T, ROWS == 8 ? 8 : 1>(sources, kinds, products);
+        case 1: return product_of<T, 1>(sources, kinds, to);
+        case 2: return product_of<T, 2>(sources, kinds, to);
+        case 3: return product_of<T, 3>(sources, kinds, to);
+        case 4: return product_of<T, 4>(sources, kinds, to);
+        case 5: return product_of<T, 5>(sources, kinds, to);
+        case 6: return product_of<T, 6>(sources, kinds, to);
+        case 7: return product_of<T, ROWS == 8 ? 7 : 1>(sources, kinds, to);
+        case 8: return product_of<T, ROWS == 8 ? 8 : 1>(sources, kinds, to);
     }
 }
 
@@ -97,8 +126,8 @@ struct Pass {  // of one network
 
 // Values of the cells, zero beyond the last, so that a tile may load them whole.
 template <class T>
-std::vector<T> padded(const T* values, int64_t cells) {
-    std::vector<T> found(size_t((cells + WIDTH<T> - 1) / WIDTH<T> * WIDTH<T>), T(0));
+Array<T> padded(const T* values, int64_t cells) {
+    Array<T> found(size_t((cells + WIDTH<T> - 1) / WIDTH<T> * WIDTH<T>), T(0));
     std::memcpy(found.data(), values, size_t(cells) * sizeof(T));
     return found;
 }

@@ -29,6 +29,7 @@ BUGS = [
         PASSES),
     Bug(SOURCE, "reverse filter not carried between windows", "for (int64_t t = C - (later ? 1 : 2)",
         "for (int64_t t = C - 2", PASSES),
+    Bug(TILES, "sums of the last steps alone", "to.added ? load(first) + sum[r][0] : sum[r][0]", "sum[r][0]", PASSES),
     Bug("tca/kernels/vectors.h", "NaN clamped", "return x > bound ? splat<T>(bound) : x;", "return x < bound ? x : splat<T>(bound);",
         PASSES),
     Bug(TENSORS, "slope of the wrong step in the adjoint, form B", "activity[..., 1:, :, :] if self.on_rate else activity",
