@@ -139,7 +139,7 @@ def slopes(sharpness: Numbers, gap: Numbers) -> dict[int, float]:
     """
     found, arms = {}, _lengths(sharpness)
     for seed in sharpness[BASE]:
-        points = [(sharpness[arm][seed], gap[arm][seed]) for arm in arms]
+        points = [(sharpness[arm].get(seed, math.nan), gap[arm].get(seed, math.nan)) for arm in arms]
         kept = np.array([each for each in points if all(map(math.isfinite, each))])
         if len(kept) > 2 and np.ptp(kept[:, 0]) > 0:
             found[seed] = round(float(np.polyfit(kept[:, 0], kept[:, 1], 1)[0]), 12)
@@ -174,7 +174,7 @@ def draw(rows: Rows, path: Path) -> None:
         found = _numbers(rows, name)
         for label, arms in {"BPTT": _lengths(found), **{arm: {arm: 1.0} for arm in _uphill(found)}}.items():
             for seed in found[BASE]:
-                points = [(length, found[arm][seed]) for arm, length in arms.items()]
+                points = [(length, found[arm].get(seed, math.nan)) for arm, length in arms.items()]
                 kept = [point for point in points if math.isfinite(point[1])]
                 if kept:
                     series.append(Series(heading, label, seed, [x for x, _ in kept], [y for _, y in kept]))

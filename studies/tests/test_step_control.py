@@ -14,6 +14,7 @@ from analysis.generalization.conditions import InputNoise
 from studies import step_control
 from studies.generalization.gap_plan import IMAGES, SETTINGS, Setting
 from studies.step_control import IMAGE_LENGTHS, LENGTHS, jobs, slopes, tables
+from studies.tables import rows_of
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.training.training_loop import TrainingLoop
 
@@ -98,6 +99,18 @@ def test_runs_that_did_not_reach_the_loss_are_missing_and_counted(tmp_path: Path
     assert arms["BPTT, step x 0.1"][1:3] == ("8", "5/8")
     claim = made["runs_claims"]().rows[0]
     assert claim[1] == "5"
+
+
+def test_arms_with_fewer_seeds_have_fewer_pairs_and_points(tmp_path: Path) -> None:
+    found = [row for row in rows(0.2) if row["arm"] not in ("BPTT, step x 2", "BPTT, uphill 0.1") or row["seed"] < "3"]
+    path = written(tmp_path / "runs.csv", found)
+    claims = {row[0]: row for row in tables(path)["runs_claims"]().rows}
+    assert claims["noisy gap: BPTT, step x 0.1 above BPTT, step x 2"][1] == "3"
+    assert claims["noisy gap: BPTT, step x 1 above BPTT, uphill 0.1"][-1] == "**undecided**"
+    assert tables(path)["runs_slopes"]().rows[1][1] == "8"
+    step_control.draw(found, tmp_path / "figure")
+    drawn = rows_of(tmp_path / "figure.csv")
+    assert sum(row["panel"] == "noisy gap" for row in drawn) == len(found)
 
 
 def test_a_tiny_study_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
