@@ -91,7 +91,7 @@ class ImageTrials(FixedTrials):
         return self.show(chosen_B)
 
     def lesson(self, chosen_B: Tensor, seed: int, number: int) -> Batch:
-        return self.show(chosen_B, generator(seed, AUGMENT, number))
+        return self.show(chosen_B, generator(seed, AUGMENT, number) if self.augment else None)
 
     def chosen(self, chosen_B: Tensor) -> ImageTrials:
         return dataclasses.replace(self, chosen_N=self.chosen_N[chosen_B], kept=self._kept(chosen_B))

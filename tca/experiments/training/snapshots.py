@@ -41,9 +41,10 @@ def cross(loop: TrainingLoop, before: Mapping[str, Any], last: Metrics, loss: fl
     """Return the network at a training loss, within 1 %.
 
     The updates since the last measurement are replayed in a copy of the loop, and bisected until one ends within 1 % of
-    the loss. If a single update jumps over it, the update is shortened to ``theta + a (theta' - theta)``, with ``a`` by
-    bisection, and the state of the learner is that of the whole update. If the loss jumps along the update, as it may
-    with spiking cells, the first weights below it are returned. The loop itself does not change.
+    the loss; each replay begins at the last state known to be above it. If a single update jumps over it, the update is
+    shortened to ``theta + a (theta' - theta)``, with ``a`` by bisection, and the state of the learner is that of the
+    whole update. If the loss jumps along the update, as it may with spiking cells, the first weights below it are
+    returned. The loop itself does not change.
 
     Args:
         before: Its state at the previous measurement, at a training loss above.
@@ -58,7 +59,11 @@ def cross(loop: TrainingLoop, before: Mapping[str, Any], last: Metrics, loss: fl
         found = search.loss_after(middle)
         if _close(found, loss):
             return search.found()
-        low, high = (low, middle) if found <= loss else (middle, high)
+        if found <= loss:
+            high = middle
+        else:
+            low = middle
+            search.begin_here()
     search.shorten(low, high, loss)
     return search.found()
 
@@ -71,16 +76,24 @@ class _Search:
 
     def loss_after(self, step: int) -> float:
         """Return the training loss after the updates up to a step."""
+        self._replay(step)
+        return self.copy.train_loss()
+
+    def begin_here(self) -> None:
+        """Begin later replays at the present state."""
+        self.before = copy.deepcopy(self.copy.state())
+
+    def _replay(self, step: int) -> None:
+        """Make the updates up to a step again."""
         self.copy.restore(copy.deepcopy(self.before))  # since optimizers update the tensors that they load
         if step > self.copy.step:
             self.copy.block(step - self.copy.step, lambda: None)
-        return self.copy.train_loss()
 
     def shorten(self, low: int, high: int, loss: float) -> None:
         """Shorten the update from one step to the next so that it ends at the loss."""
-        self.loss_after(low)
+        self._replay(low)
         start = _copied(dict(self.copy.net.named_parameters()))
-        self.loss_after(high)
+        self._replay(high)
         end = _copied(dict(self.copy.net.named_parameters()))
         above, below = 0.0, 1.0
         for _ in range(HALVINGS):

@@ -51,13 +51,14 @@ def perron_root(weights: Tensor, sweeps: int = 200, tolerance: float = 1e-9) -> 
     return low, high
 
 
-def perron_bounds(weights: Tensor, sweeps: int, tolerance: float) -> Tensor:
+def perron_bounds(weights: Tensor, sweeps: int, tolerance: float, enough: float = -math.inf) -> Tensor:
     """Return both bounds of ``perron_root`` as a tensor; on other devices than the CPU the host does not wait for it.
 
     Args:
         weights: Nonnegative matrix, shape ``(I, I)``.
         sweeps: Most steps of the iteration.
         tolerance: Relative distance of the bounds at which they stay as they are.
+        enough: Upper bound at which they stay as well, since it only falls; default none.
     """
     matrix = weights.detach().double()
     lift = LIFT * matrix.sum(1).mean()
@@ -69,7 +70,7 @@ def perron_bounds(weights: Tensor, sweeps: int, tolerance: float) -> Tensor:
         ratios = product / vector
         found = torch.stack([ratios.min(), ratios.max()])
         bounds = torch.where(settled, bounds, found)
-        settled = settled | (found[1] - found[0] <= tolerance * found[1])
+        settled = settled | (found[1] - found[0] <= tolerance * found[1]) | (found[1] - lift <= enough)
         vector = (product / product.max()).clamp(min=1e-250)
     return (bounds - lift).clamp(min=0)
 
@@ -253,7 +254,8 @@ class VectorRNN(Network):
             return
         self.w_out.clamp_(min=0)
         self.w_rec.clamp_(min=0)
-        high, most = perron_bounds(self.w_rec, sweeps=50, tolerance=1e-4)[1], 2 * self.perron_root_bound
+        most = 2 * self.perron_root_bound
+        high = perron_bounds(self.w_rec, sweeps=50, tolerance=1e-4, enough=most)[1]
         self.w_rec.mul_(torch.where(high > most, most / high, 1.0))
 
     def extra_repr(self) -> str:

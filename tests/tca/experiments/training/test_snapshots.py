@@ -19,6 +19,7 @@ from tca.experiments.config.step_controls import MatchedStepSize
 from tca.experiments.records.result import Metrics, Result, Snapshot, first_at
 from tca.experiments.training.snapshots import HALVINGS, TOLERANCE, cross
 from tca.experiments.training.train import train
+from tca.experiments.training.training_loop import TrainingLoop
 
 RUN = Run("delayed_xor", net=NetworkConfig(size=8), steps=40, evaluate_every=9, n_train=40, n_test=4, dtype="float64",
           optimizer=tca.Optimizer(lr=0.02), snapshot_losses=(0.6, 0.5, 0.45))  # fmt: skip
@@ -122,6 +123,28 @@ def test_replays_begin_where_training_was_each_time() -> None:
     assert checked >= 4
 
 
+def test_replays_begin_at_the_last_state_above_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bits as with all updates since the measurement replayed each time, in about as many updates as these."""
+    run = dataclasses.replace(RUNS["one measurement"], snapshot_losses=(0.45,))
+    update, made = TrainingLoop.update, list[int]()
+
+    def counted(loop: TrainingLoop) -> str:
+        made.append(loop.step)
+        return update(loop)
+
+    monkeypatch.setattr(TrainingLoop, "update", counted)
+    (found,) = crossings(run).values()
+    replayed = len(made) - run.steps
+    assert 0 < replayed <= run.evaluate_every + 2, "bisection halves, and two updates end it"
+    made.clear()
+    monkeypatch.setattr("tca.experiments.training.snapshots._Search.begin_here", lambda _: None)
+    (other,) = crossings(run).values()
+    assert len(made) - run.steps > replayed, "no loss above was met on the way"
+    assert found.metrics == dataclasses.replace(other.metrics, elapsed=found.metrics.elapsed)
+    for one, same_one in zip(found.net.state_dict().values(), other.net.state_dict().values(), strict=True):
+        assert torch.equal(one, same_one)
+
+
 def test_an_update_that_jumps_over_the_loss_is_shortened() -> None:
     """The weights lie on the line between those before and after the update, as independent runs find them."""
     run = dataclasses.replace(RUNS["one step over several losses"], snapshot_losses=(0.66,))
@@ -183,6 +206,9 @@ class Stub:
 
     def copied(self) -> Stub:
         return Stub(self.loss, 0)
+
+    def state(self) -> dict[str, int]:
+        return {"step": self.step}
 
     def restore(self, state: dict[str, int]) -> None:
         self.step = state["step"]

@@ -16,7 +16,7 @@ from tca.nets import (
     VectorMLP,
     VectorRNN,
 )
-from tca.nets.vector.vector_rnn import perron_root
+from tca.nets.vector.vector_rnn import perron_bounds, perron_root
 from tests.tca.nets.vector.test_vector_networks import F64, NETS, batch_of, normal
 
 
@@ -151,6 +151,18 @@ def test_perron_root_is_kept_below_its_bound() -> None:
         before = net.w_rec.clone()
     net.project_()
     assert torch.equal(net.w_rec, before)
+
+
+@pytest.mark.parametrize("size", [0.9, 0.999, 1.001, 1.1])
+def test_a_bound_that_is_low_enough_ends_the_iteration(size: float) -> None:
+    """Above the true root both decide alike; below it is the bound of fewer sweeps."""
+    weights = normal(20, 20, seed=3).abs()
+    weights *= size / torch.linalg.eigvals(weights).abs().max()
+    found, full = (float(perron_bounds(weights, 50, 1e-4, enough)[1]) for enough in (1.0, -math.inf))
+    assert (found > 1) == (full > 1) == (size > 1)
+    assert found == full or size < 1
+    assert found >= full >= size
+    assert float(perron_bounds(weights, 50, 1e-4, 1e3)[1]) == pytest.approx(float(weights.sum(1).max()))
 
 
 ROTATION = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=F64)
