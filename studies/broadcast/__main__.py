@@ -21,7 +21,7 @@ from tca.utils.names import lookup
 __all__ = ["main"]
 
 SEEDS, FULL_SEEDS = 10, 20
-LONGER, MORE_RATES = 4.0, 7  # of the full study
+LONGER, MORE_RATES, MOST_RATES = 4.0, 7, 10  # of the full study
 TIMED = 20  # updates that `--plan` times of every cell
 MEASURING = 1.4  # time of a run with its measurements as a multiple of its updates, and seconds beside it
 BESIDE = 0.6
@@ -53,7 +53,7 @@ def main(words: Sequence[str] | None = None, grid: tuple[GridTask, ...] = TASKS,
     except ValueError as error:
         parser.error(str(error))
     setting = setting or Setting()
-    setting = replace(setting, longer=LONGER, budget=MORE_RATES) if options.full else setting
+    setting = replace(setting, longer=LONGER, budget=MORE_RATES, most=MOST_RATES) if options.full else setting
     seeds = options.seeds or (FULL_SEEDS if options.full else SEEDS)
     found = list(cells(setting, grid))
     for cell, reason in found:

@@ -3,6 +3,7 @@
 The search comes first, with a seed that the runs leave out. It also decides the training loss at which the rules of a
 network are compared, `matched_losses`.
 
+Seeds of leaky networks are trained together, several networks a pass; the time of an update is taken beside, alone.
 Records are kept by `tca.train` in folders named by the run, with the measurements beside them; what is there is read.
 """
 
@@ -10,23 +11,42 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from studies.broadcast.grid import Cell, Setting
 from studies.workloads import spread
-from tca.cli.compare.learning_rates import Search
+from tca.cli.compare.learning_rates import Search, TriedRate
 from tca.cli.compare.measurements import MeasurementSettings, align, measure
 from tca.cli.compare.task_facts import task_facts
+from tca.experiments.config.run import Run
 from tca.experiments.records.files import explained, write_whole
 from tca.experiments.records.result import DIVERGED, Result
 from tca.experiments.sweep.swept_run import Swept
+from tca.experiments.together.compatibility import refusal
+from tca.experiments.together.train_together import train_together
 from tca.experiments.training.train import train
+from tca.experiments.training.training_loop import TrainingLoop
 
-__all__ = ["COLUMNS", "SEARCHED", "Job", "Searched", "matched_losses", "rates_of", "runs_of", "search", "work"]
+__all__ = [
+    "COLUMNS",
+    "SEARCHED",
+    "Job",
+    "Searched",
+    "best_of",
+    "matched_losses",
+    "may_rise",
+    "rates_of",
+    "runs_of",
+    "search",
+    "update_time",
+    "work",
+]
 
 HOW = MeasurementSettings(input_noise=0.2, curvature_trials=100, curvature_probes=8)
 MATCHED = ("train_loss", "test_accuracy", "accuracy_gap", "loss_gap", "noisy_accuracy_gap", "noisy_loss_gap",
@@ -36,6 +56,8 @@ COLUMNS = ("task", "network", "rule", "control", "rate", "seed", "outcome", "tes
            *(f"matched_{name}" for name in MATCHED))  # fmt: skip
 Row = dict[str, str | float]
 SEARCHED = 0  # seed of the search
+BLOCKS, BLOCK = 3, 10  # of updates that are timed
+HIGHEST = 1.0  # score of a task
 SLACK = 1.25  # of the loss that the search ends with, for seeds that learn less
 
 
@@ -47,11 +69,13 @@ class Searched:
         cell: The cell.
         tried: Rate, held-out score and loss, and loss of the other training trials at the end, lowest rate first.
         best: The best rate.
+        milliseconds: Processor time of an update by itself, see `update_time`.
     """
 
     cell: Cell
     tried: tuple[tuple[float, float, float, float], ...]
     best: float
+    milliseconds: float = math.nan
 
     @property
     def ended(self) -> tuple[float, float]:
@@ -61,41 +85,90 @@ class Searched:
 
 @dataclass(frozen=True)
 class Job:
-    """A training of a cell.
+    """Trainings of a cell.
 
     Attributes:
-        cell: The cell.
-        rate: Learning rate.
-        seed: The seed.
+        searched: The cell and its rates.
+        seeds: The seeds.
         loss: Training loss at which runs are compared.
     """
 
-    cell: Cell
-    rate: float
-    seed: int
+    searched: Searched
+    seeds: tuple[int, ...]
     loss: float
 
     def __str__(self) -> str:
-        return f"{self.cell}, seed {self.seed}"
+        return f"{self.searched.cell}, seed {', '.join(map(str, self.seeds))}"
 
 
 def search(cell: Cell, setting: Setting, folder: Path) -> Searched:
-    """Try the rates of a cell and return the best: `tca.cli.compare.learning_rates.Search`.
+    """Try the rates of a cell and return the best: `tca.cli.compare.learning_rates.Search`, and on past an edge.
 
     Args:
         cell: The cell.
-        setting: What cells have in common; ``budget`` rates are tried.
+        setting: What cells have in common; ``budget`` rates are tried, and further ones, up to ``most``, as long as the
+            best is the largest or smallest and its score can rise.
         folder: Where records are kept.
     """
     looked, ended = Search(cell.run(setting, SEARCHED), setting.budget), dict[float, float]()
-    while not looked.done:
+    while len(looked.rates) < setting.budget or (may_rise(looked.rates) and len(looked.rates) < setting.most):
         run = looked.next_run()
         at = run.folder(folder)
         result = train(run, at, progress=False)
         ended[run.optimizer.lr] = result.last.train_loss
         looked.add(Swept.of(result, at))
-    best = max(looked.rates, key=lambda each: each.merit)
-    return Searched(cell, tuple((each.lr, each.score, each.loss, ended[each.lr]) for each in looked.rates), best.lr)
+    best = best_of(looked.rates).lr
+    tried = tuple((each.lr, each.score, each.loss, ended[each.lr]) for each in looked.rates)
+    run = cell.run(setting, SEARCHED, best)
+    timed = _kept(run.folder(folder) / "timed.json", lambda: update_time(run), [BLOCKS, BLOCK])
+    return Searched(cell, tried, best, timed)
+
+
+def best_of(rates: Sequence[TriedRate]) -> TriedRate:
+    """Return the best of the rates that were tried.
+
+    Args:
+        rates: The rates.
+    """
+    return max(rates, key=lambda each: each.merit)
+
+
+def may_rise(rates: Sequence[TriedRate]) -> bool:
+    """Return whether the best rate is the largest or smallest that was tried, with a score that can still rise.
+
+    Args:
+        rates: The rates, lowest first.
+    """
+    best = best_of(rates)
+    return best.score != HIGHEST and best.lr in (rates[0].lr, rates[-1].lr)
+
+
+def update_time(run: Run) -> float:
+    """Return the processor time of an update in ms, by itself, without drawing trials: the least of blocks of updates.
+
+    Args:
+        run: A run.
+    """
+    loop = TrainingLoop(replace(run, n_train=run.batch_size, n_test=1))
+    (batch,) = loop.train_set.batches(run.batch_size, SEARCHED, epochs=1)
+    times = []
+    for _ in range(BLOCKS + 1):  # the first warms up
+        begun = time.process_time()
+        for step in range(BLOCK):
+            loop.updates.make(batch, step)
+        times.append((time.process_time() - begun) / BLOCK)
+    return 1e3 * min(times[1:])
+
+
+def _kept(path: Path, make: Callable[[], Any], how: object) -> Any:
+    """Return a value kept in a file; it is made and written if there is none of the same settings."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    if known.get("how") != how:
+        known = {"how": how, "value": make()}
+        with explained(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, json.dumps(known, indent=1).encode())
+    return known["value"]
 
 
 def matched_losses(searched: Sequence[Searched], setting: Setting) -> list[float]:
@@ -131,47 +204,45 @@ def _rounded_up(value: float) -> float:
     return math.ceil(round(value * scale, 9)) / scale
 
 
-def work(job: Job, setting: Setting, folder: Path) -> Row:
-    """Train a run, or read its record, and return its row.
+def work(job: Job, setting: Setting, folder: Path) -> list[Row]:
+    """Train runs, or read their records, and return their rows.
 
     Args:
-        job: The run.
+        job: The runs.
         setting: What cells have in common.
         folder: Where records are kept.
     """
-    run = job.cell.run(setting, job.seed, job.rate, job.loss)
-    at = run.folder(folder)
-    result = train(run, at, progress=False, observe=align)
-    path = at / "measured.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    if known.get("how") != asdict(HOW):
-        known = {"how": asdict(HOW), "row": _measured(result)}
-        with explained(at):
-            write_whole(path, json.dumps(known, indent=1).encode())
-    cell = job.cell
-    named: Row = {"task": cell.task.title, "network": cell.network, "rule": cell.rule, "control": cell.control,
-                  "rate": job.rate, "seed": float(job.seed), "outcome": result.outcome,
-                  "loss": job.loss}  # fmt: skip
-    return {**named, **known["row"]}
+    searched, cell = job.searched, job.searched.cell
+    runs = [cell.run(setting, seed, searched.best, job.loss) for seed in job.seeds]
+    if len(runs) > 1:
+        results = train_together(runs, folder, at_once=len(runs), progress=False, observe=align)
+    else:
+        results = [train(run, run.folder(folder), progress=False, observe=align) for run in runs]
+    rows: list[Row] = []
+    for seed, result in zip(job.seeds, results, strict=True):
+        found = _kept(result.run.folder(folder) / "measured.json", partial(_measured, result), asdict(HOW))
+        if "updates" in found:
+            found["seconds"] = found["updates"] * searched.milliseconds / 1e3
+        rows.append({"task": cell.task.title, "network": cell.network, "rule": cell.rule, "control": cell.control,
+                     "rate": searched.best, "seed": float(seed), "outcome": result.outcome, "loss": job.loss,
+                     "milliseconds": searched.milliseconds, **found})  # fmt: skip
+    return rows
 
 
 def _measured(result: Result) -> dict[str, float]:
     """Return the numbers of a run: at its end, of its alignment, and where its training loss crosses the given one.
 
-    ``updates`` are those to the crossing and ``seconds`` their time. Numbers that are missing or not finite are left
-    out.
+    ``updates`` are those to the crossing. Numbers that are missing or not finite are left out.
     """
     cosines = [value for each in result.metrics if math.isfinite(value := each.observed.get("cosine", math.nan))]
-    milliseconds = 1e3 * result.seconds_per_step
-    found = {"milliseconds": milliseconds}
+    found: dict[str, float] = {}
     if cosines:
         found |= {"cosine_start": cosines[0], "cosine": fmean(cosines), "cosine_end": cosines[-1]}
     if result.outcome != DIVERGED:
         found |= {"test_accuracy": result.last.test_accuracy, "train_loss": result.last.train_loss}
     for crossing in result.crossings:
         values = measure(result.run, crossing.net, HOW, graded=False).values
-        updates = float(crossing.metrics.step)
-        found |= {"updates": updates, "seconds": updates * milliseconds / 1e3}
+        found["updates"] = float(crossing.metrics.step)
         found |= {f"matched_{name}": values[name] for name in MATCHED if name in values}
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
@@ -191,7 +262,7 @@ def rates_of(cells: Sequence[Cell], setting: Setting, folder: Path, workers: int
 def runs_of(
     searched: Sequence[Searched], setting: Setting, seeds: int, folder: Path, workers: int
 ) -> list[Mapping[str, str | float]]:
-    """Return the rows of all runs, seed by seed, so that what is done of them is a whole number of seeds.
+    """Return the rows of all runs.
 
     Args:
         searched: The cells and their rates.
@@ -200,8 +271,9 @@ def runs_of(
         folder: Where records are kept.
         workers: Processes that train at the same time.
     """
-    first = SEARCHED + 1
-    jobs = [Job(each.cell, each.best, seed, loss)
-            for seed in range(first, first + seeds)
-            for each, loss in zip(searched, matched_losses(searched, setting), strict=True)]  # fmt: skip
-    return list(spread(partial(work, setting=setting, folder=folder), jobs, workers))
+    numbers = tuple(range(SEARCHED + 1, SEARCHED + 1 + seeds))
+    jobs = [Job(each, chunk, loss)
+            for each, loss in zip(searched, matched_losses(searched, setting), strict=True)
+            for chunk in ([(seed,) for seed in numbers] if refusal(each.cell.run(setting, SEARCHED)) else [numbers])
+            ]  # fmt: skip
+    return [row for rows in spread(partial(work, setting=setting, folder=folder), jobs, workers) for row in rows]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,17 +17,21 @@ import scipy.stats
 
 from analysis.statistics import intervals as statistics
 from studies.broadcast import __main__ as command
+from studies.broadcast import grid_runs
 from studies.broadcast.grid import CONTROLS, LABELS, TASKS, Cell, GridTask, Setting, cells
 from studies.broadcast.grid_figure import grid_figure, units
-from studies.broadcast.grid_runs import Searched, matched_losses, search
+from studies.broadcast.grid_runs import Job, Searched, matched_losses, search, work
 from studies.broadcast.grid_tables import Rows, left_feedforward, results, with_gap, with_trace
 from studies.tables import rows_of
+from tca.experiments.config.run import Run
+from tca.experiments.together.group import Group
+from tca.experiments.training.train import train
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.signals import Decorrelation
 
 # Trainings of few updates renew correlations fast, whatever their share.
 pytestmark = pytest.mark.filterwarnings("ignore::tca.signals.decorrelation.averages.CollapseWarning")
-TINY = Setting(batch_size=8, measured=2, budget=2)
+TINY = Setting(batch_size=8, measured=2, budget=2, most=2)
 
 
 def small(task: GridTask, *networks: str) -> GridTask:
@@ -77,6 +85,84 @@ def test_rates_are_searched_on_held_out_trials_with_one_budget(tmp_path: Path) -
     assert found.ended[1] == json.loads((folder / "result.json").read_text())["last"]["train_loss"]
 
 
+def searched_with(monkeypatch: pytest.MonkeyPatch, folder: Path, score: Callable[[float], float]) -> Searched:
+    """Return a search among trainings whose held-out score is a function of the rate; the loss falls with the rate."""
+
+    def trained(run: Run, *_: Any, **__: Any) -> Any:
+        rate = run.optimizer.lr
+        last = SimpleNamespace(test_accuracy=score(rate), test_loss=1 / rate, train_loss=rate)
+        return SimpleNamespace(run=run, outcome="completed", last=last)
+
+    monkeypatch.setattr(grid_runs, "train", trained)
+    monkeypatch.setattr(grid_runs, "Swept", SimpleNamespace(of=lambda result, _: result))
+    monkeypatch.setattr(grid_runs, "update_time", lambda _: 2.0)
+    (cell,) = (cell for cell, _ in cells(TINY, GRID) if (cell.network, cell.rule) == ("MLP", "DFA"))
+    return search(cell, Setting(), folder)
+
+
+@pytest.mark.parametrize(
+    ("peak", "rates"),
+    [
+        (3e-3, [9.49e-4, 3e-3, 5.33e-3, 9.49e-3]),
+        (9.5e-2, [9.49e-4, 3e-3, 9.49e-3, 3e-2, 9.49e-2, 0.3]),
+        (1e-6, [9.49e-6, 3e-5, 9.49e-5, 3e-4, 9.49e-4, 3e-3, 9.49e-3]),
+    ],
+)
+def test_a_search_goes_on_past_the_edge(
+    peak: float, rates: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held-out scores fall with the distance from a known rate: four rates, more past an edge, seven at most."""
+    found = searched_with(monkeypatch, tmp_path, lambda rate: -abs(math.log10(rate / peak)))
+    assert [rate for rate, *_ in found.tried] == pytest.approx(rates)
+    assert found.best == min(rates, key=lambda rate: abs(math.log10(rate / peak)))
+    assert (found.ended[1], found.milliseconds) == (found.best, 2.0)
+
+
+def test_a_search_ends_at_the_highest_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = searched_with(monkeypatch, tmp_path, lambda _: 1.0)
+    assert [rate for rate, *_ in found.tried] == pytest.approx([9.49e-4, 3e-3, 9.49e-3, 3e-2])
+    assert found.best == 3e-2, "the lowest loss among equal scores"
+
+
+def test_an_update_is_timed_by_itself_after_some_that_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock runs by known amounts: 9 s an update at first, then 3, 2 and 4."""
+    clock, made = [0.0], list[int]()
+
+    def make(_: object, step: int) -> str:
+        clock[0] += (9.0, 3.0, 2.0, 4.0)[len(made) // grid_runs.BLOCK]
+        made.append(step)
+        return ""
+
+    monkeypatch.setattr("tca.experiments.training.update.Updates.make", lambda _, *given: make(*given))
+    monkeypatch.setattr(time, "process_time", lambda: clock[0])
+    (cell, _), *_ = cells(TINY, GRID)
+    assert grid_runs.update_time(cell.run(TINY, 0)) == pytest.approx(2e3)
+    assert len(made) == 4 * grid_runs.BLOCK
+
+
+def test_seeds_trained_together_are_those_trained_alone(tmp_path: Path) -> None:
+    (cell,) = (cell for cell, _ in cells(TINY, GRID) if cell.rule == "e-prop random")
+    searched = Searched(cell, (), 0.03, 2.0)
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    rows = work(Job(searched, (1, 2), 2.15), TINY, together)
+    others = [row for seed in (1, 2) for row in work(Job(searched, (seed,), 2.15), TINY, alone)]
+    for row, other in zip(rows, others, strict=True):
+        assert "several networks" in next(together.glob(f"*_s{row['seed']:.0f}_*/run.json")).read_text()
+        assert row.keys() == other.keys()
+        for name, value in row.items():
+            expected = other[name] if isinstance(value, str) else pytest.approx(other[name], rel=1e-3, abs=1e-5)
+            assert value == expected, name
+        assert row["seconds"] == float(row["updates"]) * 2.0 / 1e3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["dual-stream MLP", "dual-stream CNN"])
+def test_the_true_gradient_learns_in_two_streams_at_once(network: str) -> None:
+    (cell,) = (cell for cell, _ in cells(Setting()) if (cell.network, cell.rule) == (network, "BP"))
+    run = replace(cell.run(Setting(), 0, 3e-2), evaluate_every=300)
+    assert train(run, progress=False).last.test_accuracy > 0.75
+
+
 def test_rules_of_a_network_are_compared_at_the_loss_that_those_which_solve_the_task_reach() -> None:
     """Chance is about .1, so that .55 solves; a quarter more than .4 and .0505, in two digits, rounded up."""
     grid = (small(TASKS[0], "MLP", "CNN"), small(TASKS[1], "leaky RNN"))
@@ -121,7 +207,8 @@ def test_a_tiny_grid_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (tmp_path / "broadcast_grid.svg").exists()
     assert "digits at once" in (tmp_path / "broadcast_grid.csv").read_text()
     text = (tmp_path / "broadcast_runs.csv").read_text()
-    monkeypatch.setattr(TrainingLoop, "update", lambda _: pytest.fail("trained again"))
+    for trained in (TrainingLoop, Group):
+        monkeypatch.setattr(trained, "update", lambda *_: pytest.fail("trained again"))
     assert command.main(words, GRID, TINY) == 0
     assert (tmp_path / "broadcast_runs.csv").read_text() == text
 
