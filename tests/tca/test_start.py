@@ -25,6 +25,7 @@ def imported(code: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].removeprefix("modules: ").split())
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(
     ("code", "absent"),
     [

@@ -89,6 +89,7 @@ def test_groups_of_trials_climb_alone() -> None:
     assert both == pytest.approx((2 * pair + alone) / 3, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_random_perturbations_of_a_bowl_in_closed_form() -> None:
     """``sigma^2 / 2 sum h z^2`` of the very z drawn, and ``sigma^2 / 2 tr H`` in the mean; slopes cancel."""
     scales, targets, sigma, pairs = [4.0, 1.0, 0.25], [0.5, 3.0, 1.0], 0.3, 64
@@ -133,6 +134,7 @@ def test_perturbations_that_never_raise_the_loss_so_far_have_no_precision() -> N
         random_sharpness(steep, aims, "w_out", sigma=1e160, pairs=2, probes=2)
 
 
+@pytest.mark.slow
 def test_many_steps_find_the_maximum_in_a_ball() -> None:
     scales, radius = [4.0, 1.0, 0.25], 0.5
     net, batch = bowl(scales, [1.05, 1.0, 2.0])

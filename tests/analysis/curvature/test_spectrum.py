@@ -133,6 +133,7 @@ def test_traces_are_unbiased_and_know_their_errors(estimator: str, power: float,
     assert (errors.abs() < 3 * claimed).double().mean() > 0.95
 
 
+@pytest.mark.slow
 def test_sketches_pay_where_few_eigenvalues_carry_the_trace() -> None:
     made = rotated(falling(80, 2.0))
     spread = {each: over_seeds(made, each, 30)[0].std().item() for each in ("hutchinson", "hutch++", "xtrace")}

@@ -72,6 +72,7 @@ def test_steps_of_cells_are_those_of_pytorch(kind: type[nn.RNNCellBase]) -> None
         assert torch.allclose(after, exact, rtol=0, atol=1e-12)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", LAYERS)
 def test_fixed_points_of_layers_stay_and_their_eigenvalues_are_those_of_autograd(name: str) -> None:
     net = seeded(LAYERS[name], 2.0)

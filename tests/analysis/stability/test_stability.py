@@ -116,6 +116,7 @@ def test_below_the_critical_rate_it_rests_and_above_it_does_not(seed: int) -> No
     assert one.ratio == pytest.approx(other.ratio, rel=1e-3)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(
     ("seed", "last", "trials", "within"), [(0, 4, 1, 0.03), (0, 1, 4, 0.03), (2, 4, 1, 0.05), (1, 2, 2, 0.35)]
 )

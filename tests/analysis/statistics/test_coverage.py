@@ -18,6 +18,7 @@ def test_students_t_holds_the_truth_as_often_as_it_says(count: int) -> None:
     assert covered("normal", "Student's t", count, 1500) == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 1500))
 
 
+@pytest.mark.slow
 def test_the_bootstrap_holds_the_truth_less_often_with_few_values() -> None:
     """73, 84 and 90 of 100 are known from an independent simulation."""
     for count, known in ((3, 0.73), (5, 0.84), (10, 0.90)):

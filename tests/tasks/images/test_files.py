@@ -282,6 +282,7 @@ def test_images_are_decoded_once_and_anew_when_the_files_change(
     assert (bytes_of(tasks.images("shapes", data_dir=str(tmp_path / "moved"))) != first).any()
 
 
+@pytest.mark.slow
 def test_without_datasets_the_library_imports_and_the_error_names_the_extra(tmp_path: Path) -> None:
     write_set(tmp_path / "shapes", drawn(2, 3, 3), drawn(1, 3, 3))
     code = (

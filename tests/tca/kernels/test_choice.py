@@ -114,6 +114,7 @@ def test_a_cache_that_others_may_write_to_is_refused(fresh: Path) -> None:
     refused("writable by no other user")
 
 
+@pytest.mark.slow
 def test_processes_that_build_at_the_same_time_share_one_library(fresh: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
         built = [each.result() for each in [pool.submit(build.build.__wrapped__) for _ in range(3)]]

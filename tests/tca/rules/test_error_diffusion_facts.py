@@ -227,6 +227,7 @@ def test_the_bound_of_loops_is_where_it_should_be(kappa: float, width: float) ->
     assert "loop_gain_bound must be at least" in refused(bound / 39 * (1 + 1e-9))
 
 
+@pytest.mark.slow
 def test_the_original_rule_never_shrinks_a_magnitude() -> None:
     """A thousand updates one after another; with shrinking allowed some fall."""
     fell = {}

@@ -179,6 +179,7 @@ def test_it_resumes_and_is_refused_where_the_readout_is_not_dense() -> None:
         RecursiveLeastSquares("direct")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_outputs_fed_back_are_force_as_published() -> None:
     """A chaotic network whose output returns as an input: the paper's loop, and afterwards it runs by itself."""
     source = torch.Generator().manual_seed(2)

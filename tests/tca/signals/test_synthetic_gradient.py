@@ -82,6 +82,7 @@ def test_before_learning_it_is_truncated_backpropagation() -> None:
     assert_same(changes(F1, tca.Rule(SyntheticGradient(40), Instant())), changes(F1, "bptt"))
 
 
+@pytest.mark.slow
 def test_the_estimate_learns_what_later_windows_return() -> None:
     """From data alone, the exact matrix of the linear task; then the change is that of backpropagation."""
     case = replace(LINEAR, steps=4, trials=40)

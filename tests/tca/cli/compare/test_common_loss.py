@@ -95,6 +95,7 @@ def matched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_run_is_measured_within_two_percent_of_the_others(matched: Path) -> None:
     """Loss, gaps and curvature again from the networks in the records, by another way than the command's."""
     result = read_result(matched)

@@ -164,6 +164,7 @@ def test_its_configuration_makes_the_same_comparison_again(compared: Path, tmp_p
     assert (tmp_path / "again" / "table.csv").read_bytes() == (compared / "table.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_report_writes_the_same_report_anew(compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     again = tmp_path / "again"
     shutil.copytree(compared, again)

@@ -94,6 +94,7 @@ def test_runs_of_a_worker_that_dies_go_on_one_by_one(
     assert sizes == []
 
 
+@pytest.mark.slow
 def test_a_comparison_trains_its_seeds_together(
     tmp_path: Path, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
