@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo compare compare-digits test lint docs pages format bench bench-peers test-browser test-bugs test-docs test-site test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-broadcast study-control study-generalization study-spiking vision clean
+.PHONY: demo compare compare-digits test test-daily lint docs pages format bench bench-peers test-browser test-bugs test-docs test-site test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-broadcast study-control study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -32,7 +32,11 @@ compare: $(INSTALLED)
 compare-digits: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m tca compare --config compare_digits.yaml --folder runs/compare_digits
 
-test: lint
+# Checks of types and style take one core, so they run beside the tests.
+test: $(INSTALLED)
+	$(MAKE) --no-print-directory --jobs=2 --keep-going lint test-daily
+
+test-daily: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m pytest $(AT_ONCE) -q
 
 lint: $(INSTALLED)

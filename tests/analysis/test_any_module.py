@@ -131,6 +131,7 @@ def test_activity_that_is_not_there_is_refused() -> None:
         analysis.rates(tca.nets.LeakyRNN(1, 2, 1), torch.zeros(1, 1, 1), "w_rec")
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("foreign", FOREIGN, ids=lambda each: each.name)
 def test_the_line_along_the_sharpest_direction_bends_by_the_eigenvalue(foreign: Foreign) -> None:
     net, data = foreign.net(), foreign.data()

@@ -173,6 +173,7 @@ RECURRENT: dict[str, Callable[[tca.nets.Network, str], Any]] = {
 }
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("kind", ["recurrent", "two streams", "vectors", "feedforward"])
 def test_measures_of_networks_change_nothing(kind: str) -> None:
     learner = tca.Learner(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,21 @@ from tests.bugs.run import BUGS, NOTICED, ROOT, TABLES
 FILES = sorted({bug.file for bug in BUGS})
 
 
-@cache
-def meaning(text: str) -> str:
-    """What Python reads, whatever the layout."""
-    return ast.dump(ast.parse(text))
+@lru_cache(maxsize=2)
+def statements(text: str) -> list[tuple[str, ast.stmt]]:
+    """Statements of a module, each with its lines."""
+    lines, found = text.splitlines(), ast.parse(text).body
+    starts = [min(one.lineno for one in (each, *getattr(each, "decorator_list", ()))) for each in found]
+    return [("\n".join(lines[start - 1 : each.end_lineno]), each) for start, each in zip(starts, found, strict=True)]
+
+
+def same_meaning(text: str, other: str) -> bool:
+    """Whether Python reads the same, whatever the layout."""
+    one, two = statements(text), statements(other)
+    return len(one) == len(two) and all(
+        lines == changed or ast.dump(each) == ast.dump(made)
+        for (lines, each), (changed, made) in zip(one, two, strict=True)
+    )
 
 
 def wrong_with(bug: Bug, text: str) -> str:
@@ -29,7 +40,7 @@ def wrong_with(bug: Bug, text: str) -> str:
     if not bug.file.endswith(".py"):  # C++, whose layout is that of words
         return "it changes nothing but the layout" if planted.split() == text.split() else ""
     try:
-        return "it changes nothing but the layout" if meaning(planted) == meaning(text) else ""
+        return "it changes nothing but the layout" if same_meaning(planted, text) else ""
     except SyntaxError as error:
         return f"it leaves no Python: {error}"
 

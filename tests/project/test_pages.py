@@ -62,6 +62,7 @@ def test_every_smaller_size_stands_in_a_page() -> None:
     assert [full for full in SMALLER if full not in everything] == []
 
 
+@pytest.mark.thirds
 @pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("page", CODE, ids=name_of)
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare(tmp_path_factory.mktemp("hostile") / "prepared")
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("row", ROWS[::11], ids=lambda row: row.name)
 def test_a_spoilt_record_is_one_line_and_everything_else_goes_on(prepared: Path, row: Row) -> None:
     assert attempt(row, prepared).complaints == ()

@@ -19,6 +19,7 @@ from tasks.trials import TrialSet
 NAMES = [*sorted(tasks.NATIVE), "images", "sequential_images", "PerceptualDecisionMaking-v0", "DelayMatchSample-v0"]
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("_spikes")])
 def test_tasks_of_the_library_pass(name: str) -> None:
     report = tca.check_task(name)

@@ -108,6 +108,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", [each for each in PUBLIC if each not in UNCALLED])
 def test_good_arguments_are_taken(name: str) -> None:
     with warnings.catch_warnings():

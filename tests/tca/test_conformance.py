@@ -207,6 +207,7 @@ def test_declared_locality_holds(case: Case, part: str | tca.Rule) -> None:
         assert reads != (rule.local or rule.signal == Horizon(0))
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", [CASES[1], CASES[6], CASES[8]], ids=str)
 @each_rule
 def test_permuting_cells_permutes_the_change(case: Case, name: str) -> None:

@@ -155,6 +155,7 @@ STREAMED = {
 }
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", [replace(each, steps=14, trials=4) for each in (CASES[1], CASES[5])], ids=str)
 @pytest.mark.parametrize("name", STREAMED)
 def test_online_a_trial_ends_at_its_length(case: Any, name: str) -> None:

@@ -11,6 +11,7 @@ import tca
 from tests.support.everything import NETS, trials
 
 
+@pytest.mark.thirds
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("kind", NETS)
 def test_one_step_of_one_trial(kind: str) -> None:

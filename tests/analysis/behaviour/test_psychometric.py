@@ -84,6 +84,7 @@ def test_level_zero_of_a_weibull_function_is_guessing() -> None:
     assert curve.slope.low < 1.5 < curve.slope.high
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("lapse", "guess"), [("free", "lapse"), ("free", "free"), (0.02, 0.05), ("free", 0.0)])
 def test_fit_against_an_independent_optimiser(lapse: object, guess: object) -> None:
     """Differential evolution on the likelihood as written here, without gradients, reaches no higher likelihood."""

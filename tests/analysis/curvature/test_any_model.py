@@ -32,6 +32,7 @@ def one_hot(classes: Tensor) -> Tensor:
     return nn.functional.one_hot(classes, CLASSES).double()
 
 
+@pytest.mark.thirds
 @EACH
 def test_products_and_eigenvalues_are_those_of_the_dense_hessian(foreign: Foreign) -> None:
     net, data, loss = foreign.net(), foreign.data(), nn.CrossEntropyLoss()
@@ -46,6 +47,7 @@ def test_products_and_eigenvalues_are_those_of_the_dense_hessian(foreign: Foreig
     assert analysis.trace(found, probes=found.size).value == pytest.approx(exact.trace().item(), rel=1e-10)
 
 
+@pytest.mark.thirds
 @EACH
 def test_chunks_with_an_uneven_last_one_add_up(foreign: Foreign) -> None:
     net, data = foreign.net(), foreign.data()
@@ -73,6 +75,7 @@ LOSSES: dict[str, tuple[Any, Callable[[Tensor], Tensor]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_in_chunks(name: str) -> None:
     (loss, targets), net = LOSSES[name], MLP.net()
@@ -131,6 +134,7 @@ def test_a_sum_has_a_fisher_matrix_that_is_a_sum() -> None:
         assert near(SAMPLES * mean, total)
 
 
+@pytest.mark.thirds
 @EACH
 def test_float32_models_are_measured_in_float64_or_in_their_own_type(foreign: Foreign) -> None:
     net, data, loss = foreign.net(torch.float32), foreign.data(torch.float32), nn.CrossEntropyLoss()
@@ -142,6 +146,7 @@ def test_float32_models_are_measured_in_float64_or_in_their_own_type(foreign: Fo
     assert near(own.double(), exact @ some, 2e-5)
 
 
+@pytest.mark.thirds
 @EACH
 @pytest.mark.parametrize("measure", ["curvature", "sharpness", "random_sharpness", "landscape", "operator"])
 def test_model_mode_gradients_and_generators_stay_as_they_are(foreign: Foreign, measure: str) -> None:

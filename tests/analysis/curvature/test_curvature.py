@@ -56,6 +56,7 @@ def spectrum(case: Case, net: tca.nets.LeakyRNN, *names: str) -> Tensor:
     return torch.linalg.eigvalsh(reference(case, weights_of(net), names or ("w_rec",)))
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("engine", ["dense", "lanczos"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_ends_are_those_of_the_dense_hessian(case: Case, engine: str) -> None:
@@ -118,6 +119,7 @@ class Negative(Loss):
         self.of.check(outputs_shape, targets)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("engine", ["dense", "lanczos", "pyhessian"])
 def test_the_sign_of_the_loss_flips_signs_and_ends(engine: str) -> None:
     if engine == "pyhessian":

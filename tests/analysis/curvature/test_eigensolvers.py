@@ -31,6 +31,7 @@ def inside(count: int, reach: float) -> list[float]:
     return torch.linspace(-reach, reach, count).tolist()
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", list(ENGINES))
 @pytest.mark.parametrize(("top", "bottom"), [(1.0, -0.997), (0.997, -1.0)])
 def test_ends_of_nearly_equal_modulus_and_opposite_sign_are_told_apart(name: str, top: float, bottom: float) -> None:
@@ -229,6 +230,7 @@ def test_nothing_is_left_behind(name: str) -> None:
     assert all(torch.equal(value, weights[key]) for key, value in net.state_dict().items())
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", list(ENGINES))
 def test_it_works_where_gradients_are_switched_off(name: str) -> None:
     net, batch = F1.net(), F1.batch()

@@ -95,6 +95,7 @@ def test_windows_do_not_matter(window: int, monkeypatch: pytest.MonkeyPatch) -> 
     assert near(network_operators.hessian(problem) @ vectors(len(problem.theta), 2), exact, 1e-13)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("kind", OPERATORS)
 @pytest.mark.parametrize("case", [F1, CASES[6], LARGE[1]], ids=str)
 def test_a_block_is_its_columns_and_the_matrix_symmetric(case: Case, kind: str) -> None:

@@ -201,6 +201,7 @@ def test_windows_do_not_matter(name: str, window: int, monkeypatch: pytest.Monke
     assert near(network_operators.hessian(problem) @ some, exact)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", ["stack", "spiking triangular", "perceptron"])
 @pytest.mark.parametrize("kind", OPERATORS)
 def test_operators_are_symmetric_and_their_blocks_their_columns(name: str, kind: str) -> None:

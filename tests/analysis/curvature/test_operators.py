@@ -38,6 +38,7 @@ def built(kind: str, net: tca.nets.LeakyRNN, batch: tca.Batch, **options: object
     )  # type: ignore[arg-type]
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", [*CASES, MANY], ids=str)
 def test_gauss_newton_and_fisher_are_the_loss_metric_carried_back(case: Case) -> None:
     net, batch = case.net(), case.batch()

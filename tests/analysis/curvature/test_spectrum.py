@@ -43,6 +43,7 @@ def falling(size: int, power: float) -> Tensor:
     return torch.arange(1.0, size + 1, dtype=torch.float64) ** -power
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("engine", "kind"), [("dense", "hessian"), ("dense", "gauss_newton"), ("lanczos", "hessian")])
 @pytest.mark.parametrize("k", [1, 7])
 def test_both_ends_with_vectors_and_residuals(engine: str, kind: str, k: int) -> None:
@@ -177,8 +178,8 @@ def network_hessian() -> Written:
     return Written(operator(MANY.net(), MANY.batch()).matrix())
 
 
-@pytest.mark.thirds
-@pytest.mark.parametrize("estimator", ["hutchinson", pytest.param("hutch++", marks=pytest.mark.slow), "xtrace"])
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", ["hutchinson", "hutch++", "xtrace"])
 def test_two_standard_errors_of_a_trace_hold_nineteen_times_in_twenty(network_hessian: Written, estimator: str) -> None:
     estimates, claimed = over_seeds(network_hessian, estimator, 30)
     errors = (estimates - network_hessian.written.trace()).abs()
@@ -188,8 +189,8 @@ def test_two_standard_errors_of_a_trace_hold_nineteen_times_in_twenty(network_he
     assert halved < 0.85 or estimator == "xtrace"
 
 
-@pytest.mark.thirds
-@pytest.mark.parametrize("probes", [2, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("probes", [2, 5])
 def test_two_standard_errors_of_a_density_hold_nineteen_times_in_twenty(network_hessian: Written, probes: int) -> None:
     values = torch.linalg.eigvalsh(network_hessian.written)
     exact = torch.tensor([values.mean(), values.clamp(max=0).abs().sum() / values.abs().sum()])
@@ -244,6 +245,7 @@ def densities() -> tuple[Tensor, list[Density]]:
     return values, [density(rotated(values), probes=5, steps=25, seed=seed) for seed in range(60)]
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(
     ("of", "measure"),
     [

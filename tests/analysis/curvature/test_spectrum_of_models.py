@@ -83,6 +83,7 @@ def test_loaders_with_an_uneven_last_batch_chunks_and_a_penalty(foreign: Foreign
 MEASURES: list[Callable[..., Any]] = [analysis.spectrum, analysis.trace, analysis.density]
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("form", ["batch", "trial set", "pair"])
 def test_a_network_of_the_library(form: str) -> None:
     net, batch, problem = SMALL.net(), SMALL.batch(), SMALL.problem()
@@ -96,6 +97,7 @@ def test_a_network_of_the_library(form: str) -> None:
     assert analysis.spectrum(net, forms[form], k=1, **options).size == net.w_rec.numel()
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("kind", ["gauss_newton", "fisher", "empirical_fisher", "trial_fisher"])
 def test_other_matrices_of_a_model(kind: str) -> None:
     foreign = FOREIGN[2]

@@ -94,6 +94,7 @@ def test_with_one_number_the_maps_have_the_eigenvalues_of_the_theorem(seed: int)
     assert abs(rho - 1) > 0.1
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_below_the_critical_rate_it_rests_and_above_it_does_not(seed: int) -> None:
     net, batch = fixture(seed)

@@ -115,6 +115,7 @@ def cell(case: str) -> Any:
     return content() if callable(content) else content
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", CELLS)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_damaged_image_is_named_by_file_and_row(tmp_path: Path, case: str) -> None:

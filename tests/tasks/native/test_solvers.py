@@ -144,6 +144,7 @@ def test_every_native_task_is_solved_here() -> None:
     assert sorted([*SOLVERS, "sequential_digits", *told_in_spikes]) == sorted(tasks.NATIVE)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_the_answer_follows_from_the_inputs(name: str, options: dict) -> None:
     task = tasks.make(name, **({"noise": 0.0} if name in NOISY else {}), **options)

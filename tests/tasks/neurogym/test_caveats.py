@@ -100,6 +100,7 @@ def test_the_delay_of_hierarchical_reasoning_is_not_the_interval_that_is_judged(
     assert (np.median(delays), delays[1]) == (850, 610)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("ring", "seen"), [(2, False), (3, True), (8, True)])
 def test_categories_are_not_in_two_cosines(ring: int, seen: bool) -> None:
     """Without noise, the input that is most different between categories: quantiles of 2,000 trials."""

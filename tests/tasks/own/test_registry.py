@@ -28,6 +28,7 @@ def small(task: object, **options: object) -> tca.Run:
     return tca.Run(task, net={"size": 6}, **{**SMALL, **options})
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(
     "source",
     [

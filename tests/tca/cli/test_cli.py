@@ -39,6 +39,7 @@ def test_an_empty_file_of_options_is_named(capsys: pytest.CaptureFixture[str], t
     assert "the file of --config is empty" in refusal(capsys, "train", "--config", str(tmp_path / "empty.yaml"))
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(
     ("words", "message"),
     [

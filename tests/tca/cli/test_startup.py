@@ -19,6 +19,7 @@ LIGHT = {"jsonargparse", "numpy", "tasks", "torch"}
 ALSO: dict[str, set[str]] = {"import tca": LIGHT, "--help": LIGHT, "list": set(), "list figures": set()}
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("command", sorted(ALSO))
 def test_a_command_loads_no_heavy_module(command: str) -> None:
     runs = "import tca" if command == "import tca" else f"from tca.__main__ import main; main({command.split()!r})"

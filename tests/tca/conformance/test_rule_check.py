@@ -21,6 +21,7 @@ LINES = list(rule_check.CHECKS)
 NAMES = ["bptt", "eprop", "rflo", "mdgl", "modprop", "sbd_lagged", "diffusion", "snap2", "uoro", "node_perturbation"]
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", NAMES)
 def test_rules_of_the_library_pass(name: str) -> None:
     report = tca.check_rule(name)
@@ -153,6 +154,7 @@ WRONG: list[tuple[tca.Rule, str, str]] = [
 ]
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("rule", "line", "words"), WRONG, ids=[line for _, line, _ in WRONG])
 def test_a_mistake_fails_in_its_line(rule: tca.Rule, line: str, words: str) -> None:
     report = tca.check_rule(rule)

@@ -191,6 +191,7 @@ def test_modprop_equals_its_surgery(case: Case, slope: float) -> None:
         assert_same(grads(case, rule, execution), wanted)
 
 
+@pytest.mark.thirds
 @each_case
 @pytest.mark.parametrize("reading", ["mean", "exact"])
 def test_both_readings_of_the_first_synapse_equal_their_surgery(case: Case, reading: str) -> None:

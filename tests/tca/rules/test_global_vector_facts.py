@@ -28,6 +28,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("name", "signs"), PUBLISHED.values(), ids=PUBLISHED)
 def test_published_networks_in_single_precision(name: str, signs: str) -> None:
     """One number for each cell, sent back, is the gradient to round-off; the broadcast is so at the outputs alone."""

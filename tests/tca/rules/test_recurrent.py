@@ -238,6 +238,7 @@ def test_a_filtered_trace_meets_the_error_of_the_moment(case: Case, name: str) -
     assert relative(bound.grads(case.batch())[0]["w_rec"], wanted) < 1e-13
 
 
+@pytest.mark.thirds
 @both_forms
 @pytest.mark.parametrize("name", [name for name in ROWS if not isinstance(tca.RULES[name].signal, Decorrelation)])
 def test_trials_leave_nothing_behind(case: Case, name: str) -> None:

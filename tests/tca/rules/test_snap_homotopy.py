@@ -44,6 +44,7 @@ def on_ring(form: str, eligibility: tca.eligibilities.Eligibility, execution: st
     return other.grads(case.batch(), execution=execution)[0]
 
 
+@pytest.mark.thirds
 @each_case
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_snap_is_a_masked_influence(case: Case, steps: int) -> None:

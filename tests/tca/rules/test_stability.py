@@ -71,6 +71,7 @@ def test_a_step_divided_by_rho_is_as_sharp_as_backpropagation(seed: int) -> None
         assert runs[0].ratio == pytest.approx(runs[1].ratio, rel=5e-3)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", ["eprop", "three_factor", "bptt"])
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy", "logistic"])
 def test_the_derivative_of_an_update_away_from_a_minimum(name: str, loss: str) -> None:

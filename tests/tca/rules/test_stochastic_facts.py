@@ -44,6 +44,7 @@ def test_means_over_all_signs_are_the_gradient_to_round_off(
     assert sum(errors) / len(errors) > 0.5
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", WIDE, ids=str)
 @pytest.mark.parametrize("name", sorted(STOCHASTIC))
 def test_a_single_draw_is_not_the_gradient(case: Case, name: str) -> None:

@@ -63,6 +63,7 @@ def told_by_oracle(bound: tca.Learner, case: Case, field: Any) -> Tensor:
     return oracle_fields.rates_told(lags, oracle_fields.errors_of(case.model(), weights, case.problem()))
 
 
+@pytest.mark.thirds
 @each_propagator
 @each_release
 @pytest.mark.parametrize("case", [SMALL, FILTERED, FILTERED_B], ids=str)

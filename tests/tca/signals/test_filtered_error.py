@@ -93,6 +93,7 @@ def test_random_feedback_with_the_weights_of_the_readout_is_symmetric() -> None:
     assert_same(bound.grads(F1.batch())[0], symmetric)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", [*CASES, replace(F1, readout_leak=0.4)], ids=str)
 @pytest.mark.parametrize(
     "inside",

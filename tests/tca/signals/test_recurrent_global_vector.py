@@ -233,6 +233,7 @@ KERNELS = {  # cells, alpha, root: cosines of R and W_in with the local kernel, 
 NETWORKS = {64: 10, 256: 3}  # over so many the means are taken
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(("setting", "wanted"), KERNELS.items(), ids=str)
 def test_alignment_with_backpropagation_through_time(
     setting: tuple[int, float, float], wanted: tuple[float, ...]

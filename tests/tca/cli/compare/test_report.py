@@ -85,7 +85,7 @@ def data_of(page: Page) -> dict[str, dict[str, dict[str, object]]]:
 
 
 def test_names_from_records_are_text_wherever_they_stand(tmp_path: Path) -> None:
-    result = synthetic(HOSTILE, TASKS, 2)
+    result = synthetic(HOSTILE, TASKS[:1], 2)
     write_report(result, tmp_path)
     text, page = (tmp_path / "report.html").read_text(), page_of(tmp_path)
     tags = [tag for tag, _ in page.elements]

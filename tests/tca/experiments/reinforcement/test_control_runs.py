@@ -49,6 +49,7 @@ def same(one: Result, other: Result) -> None:
     assert first == second
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("last", [2, 3, 5])
 @pytest.mark.parametrize("run", [CART, SWING], ids=["discrete", "continuous and recurrent"])
 def test_a_record_resumes_to_the_same_bits(

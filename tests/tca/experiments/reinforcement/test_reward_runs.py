@@ -69,6 +69,7 @@ def same(one: Result, other: Result) -> None:
     ]
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("last", [1, 3, 5])
 @pytest.mark.parametrize("run", [TINY, PPO], ids=["actor-critic", "PPO"])
 def test_a_record_resumes_to_the_same_bits(

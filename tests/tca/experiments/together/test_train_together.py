@@ -213,6 +213,7 @@ def test_runs_with_one_seed_of_trials_share_them(monkeypatch: pytest.MonkeyPatch
     assert made == [2]
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize(
     "changes",
     [

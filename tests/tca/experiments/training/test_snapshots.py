@@ -56,6 +56,7 @@ def crossings(run: Run) -> dict[float, Snapshot]:
     return {each.loss: each for each in train(run, progress=False).crossings}
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", RUNS)
 def test_the_loss_is_within_a_percent_of_the_one_asked_for(name: str) -> None:
     run = RUNS[name]

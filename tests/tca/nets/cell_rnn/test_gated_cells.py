@@ -86,6 +86,7 @@ def test_rules_equal_their_surgery(name: str, rule: str, options: Any) -> None:
     assert_same(bound.grads(batch, execution="forward")[0], wanted)
 
 
+@pytest.mark.thirds
 @each_cell
 @pytest.mark.parametrize("rule", ["rtrl", "eprop", "snap1", "three_factor", "homotopy"])
 @pytest.mark.parametrize("readout_tau", [None, 25.0])
@@ -98,6 +99,7 @@ def test_streams_equal_trials(name: str, rule: str, readout_tau: float | None) -
     assert_same(gathered(net), wanted)
 
 
+@pytest.mark.thirds
 @pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("name", ["GRU", "LSTM", "MGU"])
 @pytest.mark.parametrize("rule", ["eprop", "snap1", "snap2", "three_factor", "homotopy", "tbptt_rate_cut"])

@@ -73,6 +73,7 @@ def test_own_cells_equal_the_networks_of_the_library(kind: str, rule: str) -> No
         assert_same(found, wanted)
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("form", ["A", "B"])
 @pytest.mark.parametrize("rule", ["rtrl", "eprop", "eprop_random", "snap1", "snap2", "mdgl_online", "uoro", "kf_rtrl"])
 @pytest.mark.parametrize("readout_tau", [None, 25.0])

@@ -125,6 +125,7 @@ def test_the_diagonal_is_an_independent_loop(name: str, execution: str) -> None:
     assert relative(found, oracle(case, given, keep)) > 1e-3
 
 
+@pytest.mark.thirds
 @each_cell
 @pytest.mark.parametrize("eligibility", [Instant(), Diagonal(), Full(), Windowed(3)], ids=repr)
 def test_every_eligibility_with_its_exact_signal_is_the_gradient(name: str, eligibility: Any) -> None:
@@ -156,6 +157,7 @@ def test_the_horizon_counts_later_errors() -> None:
     assert relative({"": found.flatten()}, {"": wanted}) < 1e-12
 
 
+@pytest.mark.thirds
 @each_cell
 @pytest.mark.parametrize("rule", ["bptt", "tbptt", "snap1", "three_factor", "eprop_random"])
 def test_padding_changes_no_gradient(name: str, rule: str) -> None:

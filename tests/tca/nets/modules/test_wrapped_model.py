@@ -186,6 +186,7 @@ def test_updates_draw_different_masks_which_a_state_restores() -> None:
     assert torch.equal(learner.backward(given).outputs, outputs[0])
 
 
+@pytest.mark.thirds
 @each_model
 def test_measurements_accept_it(name: str) -> None:
     torch.manual_seed(0)

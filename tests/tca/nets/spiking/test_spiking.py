@@ -246,6 +246,7 @@ def test_forward_equals_reverse(case: SpikingCase, signal: Signal, eligibility: 
     assert_same(bound.grads(case.batch(), execution="forward")[0], bound.grads(case.batch())[0])
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("case", [SPIKING[1], SPIKING[2], SPIKING[3]], ids=str)
 @pytest.mark.parametrize("eligibility", [each for each, which in ELIGIBILITIES.items() if which], ids=repr)
 def test_eligibility_is_its_surgery(case: SpikingCase, eligibility: Eligibility) -> None:

@@ -171,6 +171,7 @@ def test_exact_signals_give_the_gradient(build: Callable[..., Any], eligibility:
         assert distance(learner.grads(batch, execution="forward")[0], true) < 1e-12
 
 
+@pytest.mark.thirds
 @each_net
 @pytest.mark.parametrize("name", BOTH_WAYS)
 def test_forward_equals_reverse(build: Callable[..., Any], name: str) -> None:
@@ -322,6 +323,7 @@ COUNTS = {
 }  # fmt: skip
 
 
+@pytest.mark.thirds
 @pytest.mark.parametrize("name", COUNTS)
 def test_presets_have_their_parameters(name: str) -> None:
     """The number of parameters of published architectures, counted by hand."""
