@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.bugs.bug import Bug
 
 PASSES = ("tests/tca/kernels/test_passes.py",)
+ACTIVATIONS = ("tests/tca/kernels/test_compiled_activations.py",)
+SIZES = ("tests/tca/kernels/test_sizes_and_builds.py",)
 CHOICE = ("tests/tca/kernels/test_choice.py",)
 SOURCE, TENSORS, BUILD = "tca/kernels/leaky.cpp", "tca/kernels/compiled.py", "tca/kernels/build.py"
 GATED = ("tests/tca/kernels/test_gated_passes.py",)
@@ -13,7 +15,7 @@ TILES, GRADIENT = "tca/kernels/tiles.h", "tca/kernels/gradient.h"
 
 BUGS = [
     Bug(SOURCE, "outputs of the step before", "deliver(rate + this->row(t, b), rows,", "deliver(rate + this->row(t - 1, b), rows,", PASSES),
-    Bug("tca/kernels/vectors.h", "tanh above one", "at_most<float>(above * x / below, 1)", "above * x / below", PASSES),
+    Bug("tca/kernels/vectors.h", "tanh above one", "at_most<float>(above * x / below, 1)", "above * x / below", ACTIVATIONS),
     Bug(SOURCE, "state at time zero taken for its rate, form A",
         "if (!this->on_rate) activate(this->function, first, rows * N);", "", PASSES),
     Bug(SOURCE, "gain of the presynaptic cell in the adjoint", "{ return gain[s * N + i] * w_rec",
@@ -24,6 +26,10 @@ BUGS = [
     Bug(GRADIENT, "readout biases from the filtered error", "part += raw[", "part += error[", PASSES),
     Bug(GRADIENT, "parts of trials not summed", "for (int64_t part = 1; part < parts; part++)", "for (int64_t part = 1; part < 1; part++)",
         PASSES),
+    Bug(GRADIENT, "tiles beyond the eighth left out of the gradients", "for (int64_t p = 0; p < feedback.count(); p++) {",
+        "for (int64_t p = 0; p < feedback.count() && p < 8; p++) {", SIZES),
+    Bug(TILES, "blocks of seven trials where a tile of six fills the registers", "REGISTERS == 32 ? 8 : 6", "REGISTERS == 32 ? 8 : 7",
+        (f"{SIZES[0]}::test_builds_for_narrower_vectors_have_the_gradients_of_pytorch[x86-64-v3]",)),
     Bug("tca/execution.py", "the last population of a stack taken for all", "is not None and not tape.lower:", "is not None:", PASSES),
     Bug("tca/signals/one_pass.py", "the exact signal filtered by the leak alone", "leak=True, synapses=True", "leak=True, synapses=False",
         PASSES),
@@ -31,7 +37,7 @@ BUGS = [
         "for (int64_t t = C - 2", PASSES),
     Bug(TILES, "sums of the last steps alone", "to.added ? load(first) + sum[r][0] : sum[r][0]", "sum[r][0]", PASSES),
     Bug("tca/kernels/vectors.h", "NaN clamped", "return x > bound ? splat<T>(bound) : x;", "return x < bound ? x : splat<T>(bound);",
-        PASSES),
+        ACTIVATIONS),
     Bug(TENSORS, "slope of the wrong step in the adjoint, form B", "activity[..., 1:, :, :] if self.on_rate else activity",
         "activity", PASSES),
     Bug("tca/kernels/choice.py", "passes chosen at every pass", "@functools.lru_cache(maxsize=64)", "@functools.lru_cache(maxsize=0)",

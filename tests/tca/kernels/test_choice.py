@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,27 +15,12 @@ import tca
 from tca.cells.activations import Sigmoid, Tanh
 from tca.kernels import KernelsWarning, build, choice, use
 from tca.kernels.compiled import Passes
-
-QUICK = ("-std=c++17", "-O0", "-fPIC", "-shared", "-pthread")  # a build of a second
+from tests.tca.kernels.conftest import QUICK
 
 
 def chosen(cells: int, dtype: torch.dtype = torch.float32, activation: object = None) -> Passes | None:
     net = tca.nets.LeakyRNN(2, cells, 1, activation=activation or "tanh")
     return net.to(dtype).run(torch.zeros(1, 1, 2, dtype=dtype)).passes  # type: ignore[attr-defined, no-any-return]
-
-
-@pytest.fixture
-def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Forget what was built, and build into an empty folder, without optimisation."""
-    caches = (build.build, choice._library, choice._if_built, choice.choose)
-    monkeypatch.setenv(build.CACHE, str(tmp_path / "cache"))
-    monkeypatch.delenv(choice.VARIABLE, raising=False)
-    monkeypatch.setattr(build, "FLAGS", QUICK)
-    for each in caches:
-        each.cache_clear()
-    yield tmp_path / "cache"
-    for each in caches:
-        each.cache_clear()
 
 
 def test_the_choice_goes_by_size_type_and_activation_function(monkeypatch: pytest.MonkeyPatch) -> None:
