@@ -1,6 +1,6 @@
 """Figures as SVG elements within a page: colours as CSS variables, names of drawn groups as data, nothing else named.
 
-A page defines ``--c0`` to ``--c7``, the colours of `analysis.figures.looks.COLOURS`, and ``--grid`` and ``--soft``.
+A page defines ``--c0`` to ``--c8``, the colours of `analysis.figures.looks.COLOURS`, and ``--grid`` and ``--soft``.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 __all__ = ["COLOURS", "CONTROLS", "FAMILIES", "Look", "looks_of", "rule_of_label"]
 
-# Okabe and Ito (2008), Color Universal Design: distinct with every kind of colour vision. Dashes and markers repeat the
-# distinction for print without colour. Grey is for controls.
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-BLACK, BLUE, RED, GREEN, PINK, ORANGE, SKY, GREY = range(len(COLOURS))
+# Okabe and Ito (2008), Color Universal Design, and a brown: distinct with every kind of colour vision. Dashes and
+# markers repeat the distinction for print without colour. Grey is for controls.
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#7A4A1F")
+BLACK, BLUE, RED, GREEN, PINK, ORANGE, SKY, GREY, BROWN = range(len(COLOURS))
 Dash = str | tuple[int, tuple[float, ...]]
 SOLID, DASHED, DOTTED, DASH_DOT, LONG, DASH_DOT_DOT, SPARSE, LONG_DOT, LONG_SHORT, SHORT = DASHES = (
     "solid",
@@ -29,21 +29,21 @@ SOLID, DASHED, DOTTED, DASH_DOT, LONG, DASH_DOT_DOT, SPARSE, LONG_DOT, LONG_SHOR
     (0, (9, 1.5, 4, 1.5)),
     (0, (2.5, 2)),
 )
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
 # Families: their dash, and the colour of every rule.
 FAMILIES: dict[str, tuple[Dash, dict[str, int]]] = {
     "true gradient and truncations": (SOLID, {
-        "bptt": BLACK, "backprop": BLACK, "rtrl": GREY, "tbptt": BLUE, "tbptt_future": SKY, "tbptt_rate_cut": GREEN,
+        "bptt": BLACK, "backprop": BLACK, "rtrl": ORANGE, "tbptt": BLUE, "tbptt_future": SKY, "tbptt_rate_cut": GREEN,
         "dni": PINK,
     }),
     "eligibility traces": (DASHED, {
         "eprop": BLUE, "rflo": RED, "three_factor": GREEN, "eprop_random": SKY, "eprop_adaptive": PINK, "snap1": ORANGE,
-        "snap2": GREY, "homotopy": BLACK,
+        "snap2": BROWN, "homotopy": BLACK,
     }),
     "hops and cell types": (DASH_DOT, {
         "mdgl": PINK, "modprop": ORANGE, "nl_mdgl": RED, "mdgl_exact": GREEN, "mdgl_online": SKY, "mdgl_one_hop": BLUE,
-        "one_hop": BLACK, "two_hops": GREY,
+        "one_hop": BLACK, "two_hops": BROWN,
     }),
     "online and spiking": (LONG, {
         "ottt": BLUE, "ostl": GREEN, "superspike": RED, "decolle": ORANGE, "weight_mirror": PINK, "force": SKY,
@@ -86,7 +86,7 @@ class Look(NamedTuple):
 
 
 OF_RULES = {
-    rule: Look(COLOURS[colour], dash, MARKERS[(colour + place) % len(MARKERS)])
+    rule: Look(COLOURS[colour], dash, MARKERS[colour if colour == BROWN else (colour + place) % BROWN])
     for place, (dash, members) in enumerate(FAMILIES.values())
     for rule, colour in members.items()
 }
@@ -104,7 +104,7 @@ def rule_of_label(label: str) -> str | None:
 
 
 def looks_of(labels: Iterable[str]) -> dict[str, Look]:
-    """Return a look for every label, in their order; different for up to 80 labels.
+    """Return a look for every label, in their order; different for up to 90 labels.
 
     A label that names a rule has the colour of the rule: the first its dash too, further ones, such as the same rule in
     two networks, the next dash that is free. Other labels take the colours that are used least.

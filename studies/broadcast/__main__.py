@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from studies.broadcast.grid_figure import draw
 from studies.broadcast.grid_runs import COLUMNS, rates_of, runs_of
 from studies.broadcast.grid_tables import tables
 from studies.tables import Table, rows_of
+from studies.vision.questions import folder, look_in, opened
 from studies.workloads import command, options_of
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.utils.names import lookup
@@ -42,14 +42,16 @@ def main(words: Sequence[str] | None = None, grid: tuple[GridTask, ...] = TASKS,
     parser.add_argument("--seeds", type=int, help=f"repetitions, default {SEEDS}, or {FULL_SEEDS} with --full")
     parser.add_argument("--plan", action="store_true", help="train nothing; list the cells and estimate the time")
     parser.add_argument("--tasks", nargs="+", help=f"some of {'; '.join(task.title for task in grid)}; default all")
-    parser.add_argument("--data", type=Path, help=f"folder of image data: adds {' and '.join(SETS)}")
+    parser.add_argument("--data", type=folder, help=f"folder of image data: adds {' and '.join(SETS)}")
     options = options_of(parser, words)
     if options.data is not None:
-        os.environ["TCA_DATA"] = str(options.data)  # where the task looks, here and in worker processes
+        look_in(options.data)
         grid = (*grid, *(task for tasks in SETS.values() for task in tasks))
     try:
         known = {task.title: task for task in grid}
         grid = tuple(lookup(known, name, "task") for name in options.tasks or known)
+        for name in dict.fromkeys(task.options["name"] for task in grid if "name" in task.options):
+            opened({"name": name})  # a set that is not there is no fault of the rules
     except ValueError as error:
         parser.error(str(error))
     setting = setting or Setting()
@@ -60,6 +62,8 @@ def main(words: Sequence[str] | None = None, grid: tuple[GridTask, ...] = TASKS,
         if reason:
             print(f"left out: {cell}: {reason}", file=sys.stderr)
     fitting = [cell for cell, reason in found if not reason]
+    if not fitting:
+        parser.error("no cell is left")
     if options.plan:
         print(_plan(fitting, setting, seeds))
         return 0

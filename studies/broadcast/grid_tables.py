@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analysis.statistics.intervals import Estimate, paired_difference
 from analysis.statistics.rank_correlation import rank_correlation
+from studies.broadcast.grid import AT_ONCE, BY_ROWS
 from studies.claims import Claim, claims
 from studies.tables import COMPARED, Table, differences, mean_and_spread, rows_of
 
@@ -26,7 +27,6 @@ __all__ = [
 Rows = Sequence[Mapping[str, str]]
 Place = tuple[str, str, str]  # task, network, rule
 ACCURACY = "test_accuracy"
-ROWS, ONCE, BLANK = "digits by rows", "digits at once", "digits by rows, then blank"
 LEAKY, VECTORS, STREAMS, SQUARED = "leaky RNN", "vector RNN", "dual-stream RNN", "squared error"
 # The trace, and the same signal without.
 TRACES = (("e-prop", "e-prop, no trace"), ("e-prop random", "DFA"), ("SBD", "SBD, no trace"),
@@ -40,14 +40,14 @@ LEAVING = (
     (("vector MLP", "GEVB"), (VECTORS, "GEVB, trace")),
     (("dual-stream MLP", "ED"), (STREAMS, "ED")),
 )
-# Rules of other cells, and the random broadcast of conventional ones.
+# Rules of other cells, the random broadcast of conventional ones, and how the titles of the tasks end.
 OTHERS = (
-    (("vector MLP", "GEVB"), ("MLP", "DFA"), (ONCE,)),
-    (("vector CNN", "GEVB"), ("CNN", "DFA"), (ONCE,)),
-    (("dual-stream MLP", "ED"), ("MLP", "DFA"), (ONCE,)),
-    (("dual-stream CNN", "ED"), ("CNN", "DFA"), (ONCE,)),
-    ((VECTORS, "GEVB, trace"), (LEAKY, "e-prop random"), (ROWS, "delayed match", "pattern generation")),
-    ((STREAMS, "ED"), (LEAKY, "e-prop random"), (ROWS, "delayed match", "pattern generation")),
+    (("vector MLP", "GEVB"), ("MLP", "DFA"), (AT_ONCE,)),
+    (("vector CNN", "GEVB"), ("CNN", "DFA"), (AT_ONCE,)),
+    (("dual-stream MLP", "ED"), ("MLP", "DFA"), (AT_ONCE,)),
+    (("dual-stream CNN", "ED"), ("CNN", "DFA"), (AT_ONCE,)),
+    ((VECTORS, "GEVB, trace"), (LEAKY, "e-prop random"), (BY_ROWS, "delayed match", "pattern generation")),
+    ((STREAMS, "ED"), (LEAKY, "e-prop random"), (BY_ROWS, "delayed match", "pattern generation")),
 )  # fmt: skip
 
 
@@ -66,8 +66,11 @@ def tables(path: Path) -> dict[str, Callable[[], Table]]:
         "broadcast_other_cells": partial(other_cells, rows),
         "broadcast_flatness": partial(with_gap, rows),
     }
-    names = dict.fromkeys(row["task"] for row in rows)
-    return made | {f"broadcast_{_word(name)}": partial(results, rows, name) for name in names}
+    return made | {f"broadcast_{_word(name)}": partial(results, rows, name) for name in _tasks(rows)}
+
+
+def _tasks(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(row["task"] for row in rows))
 
 
 def _word(name: str) -> str:
@@ -111,17 +114,18 @@ def _there(rows: Rows, *places: Place) -> bool:
 
 
 def left_feedforward(rows: Rows) -> Table:
-    """Return which rules come as near to the gradient by rows as at once: a difference of differences.
+    """Return which rules come as near to the gradient by rows as at once, set by set: a difference of differences.
 
     Args:
         rows: The runs.
     """
     stated = []
-    for (network, rule), (recurrent, other) in LEAVING:
-        first, second = (ROWS, recurrent, other), (ONCE, network, rule)
-        if _there(rows, first, second):
-            text = f"{other} minus BPTT in the {recurrent} above {rule} minus BP in the {network}"
-            stated.append(Claim(text, _lost(rows, first), _lost(rows, second)))
+    for name in (task.removesuffix(f" {AT_ONCE}") for task in _tasks(rows) if task.endswith(AT_ONCE)):
+        for (network, rule), (recurrent, other) in LEAVING:
+            first, second = (f"{name} {BY_ROWS}", recurrent, other), (f"{name} {AT_ONCE}", network, rule)
+            if _there(rows, first, second):
+                text = f"{name}: {other} minus BPTT in the {recurrent} above {rule} minus BP in the {network}"
+                stated.append(Claim(text, _lost(rows, first), _lost(rows, second)))
     return claims(stated)
 
 
@@ -147,8 +151,8 @@ def other_cells(rows: Rows) -> Table:
         rows: The runs.
     """
     stated = []
-    for own, random, names in OTHERS:
-        for task in names:
+    for own, random, ends in OTHERS:
+        for task in (each for each in _tasks(rows) if each.endswith(ends)):
             first, second = (task, *own), (task, *random)
             if _there(rows, first, second):
                 texts = (f"{rule} minus its control in the {network}" for network, rule in (own, random))

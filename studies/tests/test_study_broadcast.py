@@ -18,16 +18,17 @@ import scipy.stats
 from analysis.statistics import intervals as statistics
 from studies.broadcast import __main__ as command
 from studies.broadcast import grid_runs
-from studies.broadcast.grid import CONTROLS, LABELS, TASKS, Cell, GridTask, Setting, cells
+from studies.broadcast.grid import CONTROLS, LABELS, TASKS, Cell, GridTask, Setting, cells, images
 from studies.broadcast.grid_figure import grid_figure, units
 from studies.broadcast.grid_runs import Job, Searched, matched_losses, search, work
-from studies.broadcast.grid_tables import Rows, left_feedforward, results, with_gap, with_trace
+from studies.broadcast.grid_tables import Rows, left_feedforward, other_cells, results, with_gap, with_trace
 from studies.tables import rows_of
 from tca.experiments.config.run import Run
 from tca.experiments.together.group import Group
 from tca.experiments.training.train import train
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.signals import Decorrelation
+from tests.support import image_sets
 
 # Trainings of few updates renew correlations fast, whatever their share.
 pytestmark = pytest.mark.filterwarnings("ignore::tca.signals.decorrelation.averages.CollapseWarning")
@@ -213,11 +214,42 @@ def test_a_tiny_grid_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (tmp_path / "broadcast_runs.csv").read_text() == text
 
 
-def drawn(seed: int = 0) -> tuple[Rows, dict[tuple[str, str], np.ndarray]]:
+@pytest.mark.slow
+def test_the_full_study_of_a_folder_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of another size, four times as many updates, seven rates or more, and tables of the set."""
+    data = image_sets.drawn(60, 12, 12), image_sets.drawn(40, 12, 12, seed=1)
+    image_sets.write_set(tmp_path / "few_stars", *data)
+    pairs = zip(images("few_stars", (1.0, 1.0), 0.5), ("MLP", "leaky RNN"), strict=True)
+    monkeypatch.setattr(command, "SETS", {"few_stars": tuple(small(task, network) for task, network in pairs)})
+    monkeypatch.setenv("TCA_DATA", "")
+    out = tmp_path / "out"
+    assert command.main([f"--out={out}", "--full", "--seeds=2", f"--data={tmp_path}"], (), TINY) == 0
+    tried, rows = rows_of(out / "broadcast_rates.csv"), rows_of(out / "broadcast_runs.csv")
+    count = len({(row["network"], row["rule"]) for row in rows})
+    assert count == len(rows) // 2 == 14, "four rules at once, ten by rows"
+    assert 7 * count <= len(tried) <= 10 * count
+    records = [json.loads(path.read_text()) for path in (out / "runs").glob("*/result.json")]
+    assert {record["last"]["step"] for record in records} == {4 * 12}
+    assert "few stars: e-prop random minus BPTT" in (out / "broadcast_leaving.md").read_text()
+    assert {"few stars at once", "few stars by rows"} == {row["task"] for row in rows}
+
+
+def test_a_set_that_is_not_in_the_folder_is_refused_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TCA_DATA", "")
+    with pytest.raises(SystemExit):
+        command.main([f"--out={tmp_path / 'out'}", f"--data={tmp_path}", "--tasks", "fashion mnist at once"])
+    message = capsys.readouterr().err
+    assert "fashion_mnist" in message
+    assert "left out" not in message
+
+
+def drawn(seed: int = 0, images: str = "digits") -> tuple[Rows, dict[tuple[str, str], np.ndarray]]:
     """Return rows of a grid whose accuracies are drawn, and these by task and rule."""
     source = np.random.default_rng(seed)
-    shape = {("digits at once", "MLP"): ("BP", "DFA", "SBD"),
-             ("digits by rows", "leaky RNN"): ("BPTT", "e-prop random", "DFA", "SBD", "SBD, no trace")}  # fmt: skip
+    shape = {(f"{images} at once", "MLP"): ("BP", "DFA", "SBD"),
+             (f"{images} by rows", "leaky RNN"): ("BPTT", "e-prop random", "DFA", "SBD", "SBD, no trace")}  # fmt: skip
     rows, known = [], {}
     for (task, network), rules in shape.items():
         for place, rule in enumerate(rules):
@@ -234,16 +266,33 @@ def drawn(seed: int = 0) -> tuple[Rows, dict[tuple[str, str], np.ndarray]]:
 
 
 def test_leaving_the_feedforward_network_is_a_difference_of_differences() -> None:
-    rows, known = drawn()
-    table = left_feedforward(rows)
-    by_rows = known["digits by rows", "e-prop random"] - known["digits by rows", "BPTT"]
-    at_once = known["digits at once", "DFA"] - known["digits at once", "BP"]
-    test = scipy.stats.ttest_rel(by_rows, at_once)
-    first = table.rows[0]
-    assert first[0] == "e-prop random minus BPTT in the leaky RNN above DFA minus BP in the MLP"
-    assert first[1:4] == ("8", f"{np.mean(by_rows - at_once):+.3f} [{test.confidence_interval().low:+.3f}, "
-                          f"{test.confidence_interval().high:+.3f}]", f"{test.pvalue:.2g}")  # fmt: skip
-    assert len(table.rows) == 2, "SBD too; the others are not there"
+    sets = {name: drawn(seed, name) for seed, name in enumerate(("digits", "mnist"))}
+    table = left_feedforward([row for rows, _ in sets.values() for row in rows])
+    assert len(table.rows) == 4, "SBD too; the others are not there"
+    for row, (name, (_, known)) in zip(table.rows[::2], sets.items(), strict=True):
+        by_rows = known[f"{name} by rows", "e-prop random"] - known[f"{name} by rows", "BPTT"]
+        at_once = known[f"{name} at once", "DFA"] - known[f"{name} at once", "BP"]
+        test = scipy.stats.ttest_rel(by_rows, at_once)
+        assert row[0] == f"{name}: e-prop random minus BPTT in the leaky RNN above DFA minus BP in the MLP"
+        assert row[1:4] == ("8", f"{np.mean(by_rows - at_once):+.3f} [{test.confidence_interval().low:+.3f}, "
+                            f"{test.confidence_interval().high:+.3f}]", f"{test.pvalue:.2g}")  # fmt: skip
+
+
+def test_other_cells_are_compared_in_every_set_of_images() -> None:
+    """ED stands for two streams: the drawn rows of a leaky network are those of its random broadcast too."""
+    rows = list[Any]()
+    for seed, name in enumerate(("digits", "mnist")):
+        here, _ = drawn(seed, name)
+        streams = {"e-prop random": "ED", "BPTT": "BPTT"}
+        shifted = [{**row, "network": "dual-stream RNN", "rule": streams[row["rule"]],
+                    "test_accuracy": repr(float(row["test_accuracy"]) + (row["rule"] != "BPTT") * (seed + 1) / 10)}
+                   for row in here if row["network"] == "leaky RNN" and row["rule"] in streams]  # fmt: skip
+        rows += [*here, *shifted]
+    found = [row[:3] for row in other_cells(rows).rows]
+    assert [(text.split(":")[0], pairs, difference.split()[0]) for text, pairs, difference in found] == [
+        ("digits by rows", "8", "+0.100"),
+        ("mnist by rows", "8", "+0.200"),
+    ]
 
 
 def test_traces_are_compared_with_the_same_signal_without() -> None:

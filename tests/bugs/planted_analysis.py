@@ -47,6 +47,8 @@ BUGS = [
         ("tests/analysis/figures/test_figures.py::test_nothing_is_drawn_beyond_the_bounds_of_a_measure",)),
     Bug("analysis/figures/looks.py", "a variant with the look of the rule", "(rules[each] is None, \",\" in each)",
         "(rules[each] is None, \",\" not in each)", ("tests/analysis/figures/test_looks.py",)),
+    Bug("analysis/figures/looks.py", "a rule in the grey of controls", '"two_hops": BROWN', '"two_hops": GREY',
+        ("tests/analysis/figures/test_looks.py::test_grey_is_for_controls_alone",)),
     Bug(ALIGNMENT, "cosine divided by one norm", "_ratio(inner, math.sqrt(square * true_square))",
         "_ratio(inner, square)", ALIGNED),
     Bug(ALIGNMENT, "squares of norms taken for norms", "math.sqrt(_ratio(square, true_square))",

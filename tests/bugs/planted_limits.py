@@ -30,6 +30,13 @@ BUGS: tuple[Bug, ...] = (
         (f"{PINNED}test_only_filters_that_are_numbers_are_gathered_as_products",),
     ),
     Bug(
+        "tca/learner.py",
+        "the processor's mode is changed for all",
+        'lookup(EXECUTIONS, chosen, "execution")',
+        'lookup(EXECUTIONS, chosen, "execution") if __import__("torch").set_flush_denormal(True) else reverse',
+        (f"{PINNED}test_errors_that_fade_stay_at_subnormal_numbers_in_single_precision",),
+    ),
+    Bug(
         "analysis/curvature/problem.py",
         "the network's own type is taken for double",
         "net = separate_copy(net, dtype)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,29 @@ def test_forward_traces_of_every_path_take_a_number_for_each_cell_and_synapse(na
     influence = DOUBLE * 3 * 20 * 20 * 20
     assert peak_bytes(lambda: learner.grads(batch, execution="forward")) >= influence
     assert peak_bytes(lambda: learner.grads(batch, execution="reverse")) < influence / 2
+
+
+def test_errors_that_fade_stay_at_subnormal_numbers_in_single_precision() -> None:
+    """A leak of .9 over 1,000 steps: the error, below half the smallest number of float32, stays at a few times it."""
+    smallest, normal = 1.4e-45, torch.finfo(torch.float32).tiny
+
+    def of_start(dtype: torch.dtype) -> torch.Tensor:
+        net = LeakyRNN(2, 4, 1, tau=-10 / math.log(0.9), learn_initial=True, dtype=dtype)
+        generator = torch.Generator().manual_seed(0)
+        inputs = torch.randn(1000, 1, 2, dtype=dtype, generator=generator)
+        weight = torch.zeros(1000, 1, dtype=dtype)
+        weight[-1] = 1
+        batch = tca.Batch(inputs, torch.ones(1000, 1, 1, dtype=dtype), weight, MSE())
+        return tca.Learner(net, tca.RULES["eprop"]).grads(batch)[0]["s_0"].abs()
+
+    assert 0 < of_start(F64).max() < smallest / 2
+    single = of_start(torch.float32)
+    assert 0 < single.max() < 10 * smallest < normal
+    if torch.set_flush_denormal(True):
+        try:
+            assert of_start(torch.float32).max() == 0
+        finally:
+            torch.set_flush_denormal(False)
 
 
 def test_a_filtered_readout_online_takes_a_number_for_each_synapse_and_trial() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.figures.looks import FAMILIES, OF_RULES, looks_of, rule_of_label
+from analysis.figures.looks import COLOURS, CONTROLS, FAMILIES, GREY, OF_RULES, looks_of, rule_of_label
 from tca.rules import RULES
 
 
@@ -15,7 +15,12 @@ def test_rules_of_the_table_exist_and_look_different() -> None:
     assert len({(look.colour, look.dash) for look in looks.values()}) == len(looks)
     for dash, members in FAMILIES.values():
         assert {OF_RULES[rule].dash for rule in members} == {dash}
+        assert len({OF_RULES[rule].marker for rule in members}) == len({*members} - {"backprop"})
     assert sum(len(members) for _, members in FAMILIES.values()) == len(OF_RULES)  # no rule in two families
+
+
+def test_grey_is_for_controls_alone() -> None:
+    assert {rule for rule, look in OF_RULES.items() if look.colour == COLOURS[GREY]} == set(CONTROLS)
 
 
 @pytest.mark.parametrize("others", [[], ["bptt", "rflo", "w_rec"], ["EBD, fast", "sbd", "eprop, mlp"]])
@@ -42,6 +47,6 @@ def test_names_of_papers_and_variants_have_the_colour_of_the_rule() -> None:
 
 
 def test_many_names_that_are_no_rules_differ() -> None:
-    found = list(looks_of(f"name {place}" for place in range(80)).values())
-    assert len({(look.colour, look.dash) for look in found}) == 80
-    assert len({look.colour for look in found[:8]}) == len({look.marker for look in found[:8]}) == 8
+    found = list(looks_of(f"name {place}" for place in range(90)).values())
+    assert len({(look.colour, look.dash) for look in found}) == 90
+    assert len({look.colour for look in found[:9]}) == len({look.marker for look in found[:9]}) == 9

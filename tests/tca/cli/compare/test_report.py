@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib.resources
 import json
 import math
 import re
@@ -165,6 +166,12 @@ def test_an_entry_has_one_look_on_the_page() -> None:
         for entry, drawn in re.findall(r'data-series="([^"]*)"[^>]*>(.*?)</(?:g|button)>', text, re.DOTALL):
             colours.setdefault(entry, set()).update(re.findall(r"var\((--c\d)\)", drawn))
         assert colours == {entry: each for entry, each in wanted.items() if entry not in absent}
+
+
+def test_the_page_defines_every_colour_of_rules() -> None:
+    style = (importlib.resources.files("tca.cli.compare") / "report.css").read_text(encoding="utf-8")
+    light = dict(re.findall(r"--c(\d): light-dark\((#[0-9a-f]{6})", style))
+    assert light == {str(place): colour.lower() for place, colour in enumerate(COLOURS)}
 
 
 def test_runs_that_part_have_the_fraction_that_solved_the_task() -> None:
