@@ -42,7 +42,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     Args:
         tape: The forward pass with its output errors.
     """
-    if isinstance(tape, LeakyTape) and tape.passes is not None and not tape.lower:
+    if isinstance(tape, LeakyTape) and tape.in_one_pass:
         compiled = gradients_in_one_pass(signal, eligibility, tape, level_buffers(tape.population, buffers))
         if compiled is not None:
             return compiled

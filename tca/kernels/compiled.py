@@ -16,7 +16,7 @@ from torch import Tensor
 from tca.cells.activations import Activation, Linear, RectifiedTanh, ReLU, Softplus, Tanh
 from tca.kernels.build import Built
 
-__all__ = ["FORMATS", "FUNCTIONS", "Library", "Passes"]
+__all__ = ["FORMATS", "FUNCTIONS", "Library", "Passes", "Return"]
 
 FUNCTIONS: dict[type[Activation], int] = {Tanh: 0, ReLU: 1, Softplus: 2, RectifiedTanh: 3, Linear: 4}
 FORMATS = {torch.float32: "float32", torch.float64: "float64"}
@@ -25,7 +25,7 @@ SIGNATURES = {
     "forward": [*[SIZE] * 6, FLAG, FLAG, *[DATA] * 12, SIZE],
     "adjoint": [*[SIZE] * 4, FLAG, FLAG, *[DATA] * 4, SIZE, DATA, DATA, SIZE],
     "filter": [*[SIZE] * 4, *[DATA] * 3],
-    "gradients": [*[SIZE] * 6, FLAG, FLAG, *[DATA] * 14, SIZE],
+    "gradients": [*[SIZE] * 6, FLAG, FLAG, SIZE, FLAG, *[DATA] * 15, SIZE],
     "gated_advance": [FLAG, SIZE, SIZE, *[DATA] * 3],
     "gated_back": [FLAG, SIZE, SIZE, *[DATA] * 6],
     "gated_filter_leak": [FLAG, SIZE, SIZE, SIZE, *[DATA] * 5],
@@ -33,6 +33,24 @@ SIGNATURES = {
     "times_slope": [FLAG, DATA, DATA, SIZE],
 }
 ELEMENTWISE = ("gated_advance", "gated_back", "gated_filter_leak", "activate", "times_slope")
+SENT = ("driven", "direct", "filtered")  # signals, as in gradient.h
+
+
+@dataclass(frozen=True, eq=False)
+class Return:
+    """The signals that return from the next step, through synapses or through sums by cell type.
+
+    Attributes:
+        sent: ``"driven"`` for driven signals, those of the Jacobian; ``"direct"`` for driven signals of the step's own
+            error, over one synapse; ``"filtered"`` for state signals, at a constant slope.
+        weights: Weights from postsynaptic to presynaptic cells, shape ``(S, N, N)``, or from types of postsynaptic
+            cells, ``(S, A, N)``, A types; without the gain.
+        types: One where a cell has a type and zero elsewhere, shape ``(S, A, N)``; ``None`` (default) without types.
+    """
+
+    sent: str
+    weights: Tensor
+    types: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +191,7 @@ class Passes:
         self,
         gradients: tuple[Tensor, ...],
         leak: bool,
-        recurrent: Tensor | None,
+        returned: Return | None,
         feedback: Tensor,
         inputs: Tensor,
         rate: Tensor,
@@ -183,13 +201,14 @@ class Passes:
     ) -> None:
         """Write the gradients of all weights.
 
-        The learning signal is ``F^T err_t`` times the slope; the propagator of its filter is zero, the leak or ``J``.
+        The learning signal is ``F^T err_t`` times the slope, and the signals that return from the next step; the filter
+        that of the leak, or none.
 
         Args:
             gradients: Where they go, contiguous: those of input weights, recurrent weights, biases, readout weights and
                 readout biases, shapes ``(S, N, J)``, ``(S, N, N)``, ``(S, N)``, ``(S, O, N)`` and ``(S, O)``.
-            leak: Whether the propagator contains the leak.
-            recurrent: Recurrent weights, shape ``(S, N, N)``, if it contains them, else ``None``.
+            leak: Whether the filter is that of the leak.
+            returned: The signals that return through synapses; ``None`` if there are none.
             feedback: Feedback weights F, shape ``(S, O, N)``.
             inputs: Inputs, shape ``(S, T, B, J)``.
             rate: Rates, shape ``(S, T + 1, B, N)``, contiguous.
@@ -198,9 +217,11 @@ class Passes:
             output_error: Output error, same shape.
         """
         times, trials, cells = rate.shape[-3:]
-        given = (self.leak if leak else None, self.gain, recurrent, feedback, inputs, rate, activity)
+        sources, sent = (0, 0) if returned is None else (returned.weights.shape[-2], SENT.index(returned.sent))
+        through = (None, None) if returned is None else (returned.weights, returned.types)
+        given = (self.leak if leak else None, self.gain, *through, feedback, inputs, rate, activity)
         arrays = (each if each is None else each.contiguous() for each in (*given, filtered_error, output_error))
         self.library.call(
             "gradients", rate.dtype, len(self.leak), times - 1, trials, cells, inputs.shape[-1], feedback.shape[-2],
-            FUNCTIONS[type(self.activation)], self.on_rate, *arrays, *gradients, torch.get_num_threads(),
+            FUNCTIONS[type(self.activation)], self.on_rate, sources, sent, *arrays, *gradients, torch.get_num_threads(),
         )  # fmt: skip

@@ -209,13 +209,14 @@ void filter(int64_t networks, int64_t C, int64_t B, int64_t N, const T* leak, T*
         return guarded([&] { filter<T>(networks, steps, trials, cells, leak, signal, later); });                     \
     }                                                                                                                \
     extern "C" int gradients_##NAME(int64_t networks, int64_t steps, int64_t trials, int64_t cells, int64_t inputs,  \
-                                    int64_t outputs, int function, int on_rate, const T* leak, const T* gain,        \
-                                    const T* w_rec, const T* feedback, const T* input, const T* rate,                \
-                                    const T* activity, const T* error, const T* raw, T* from_inputs, T* recurrent,   \
-                                    T* bias, T* readout, T* output_bias, int64_t threads) {                          \
+                                    int64_t outputs, int function, int on_rate, int64_t sources, int sends,          \
+                                    const T* leak, const T* gain, const T* weights, const T* types,                  \
+                                    const T* feedback, const T* input, const T* rate, const T* activity,             \
+                                    const T* error, const T* raw, T* from_inputs, T* recurrent, T* bias,             \
+                                    T* readout, T* output_bias, int64_t threads) {                                   \
         return guarded([&] {                                                                                         \
-            gradients<T>(networks, steps, trials, cells, inputs, outputs, function, on_rate != 0, leak, gain, w_rec, \
-                         feedback, input, rate, activity, error, raw,                                                \
+            gradients<T>(networks, steps, trials, cells, inputs, outputs, function, on_rate != 0, leak, gain,        \
+                         Synapses<T>{sources, sends, weights, types}, feedback, input, rate, activity, error, raw,   \
                          Gradients<T>{from_inputs, recurrent, bias, readout, output_bias}, threads);                 \
         });                                                                                                          \
     }                                                                                                                \

@@ -1,7 +1,7 @@
 // Vectors of the processor's own width, and activation functions of them.
 //
-// Also next to zero, tanh is right to 5 units in the last place, in double precision to 2, and softplus to 4; NaN and
-// infinity pass through.
+// Also next to zero, tanh is right to 5 units in the last place (6 without fused multiply-add), in double precision to
+// 2, and softplus to 4; NaN and infinity pass through.
 
 #pragma once
 

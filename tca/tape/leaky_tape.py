@@ -19,7 +19,7 @@ from torch import Tensor
 from tca.cells.activations import Activation
 from tca.connections.connection import Bias, Dense
 from tca.connections.ensemble import EnsembleBias, EnsembleDense
-from tca.kernels.compiled import Passes
+from tca.kernels.compiled import Passes, Return
 from tca.tape.local_step import LeakyStep
 from tca.tape.tape import Tape
 
@@ -133,30 +133,33 @@ class LeakyTape(Tape):
         self.passes.adjoint_(self.recurrent, activity, filtered, later)
         return signal[0].clone()
 
-    def gradients(self, feedback: Tensor | None, leak: bool, synapses: bool) -> dict[str, Tensor] | None:
-        """Return the gradients of all connections by one compiled pass, ``None`` if the network has no such pass.
+    @property
+    def in_one_pass(self) -> bool:
+        """Whether ``gradients`` computes those of all connections: their kinds, and no other population."""
+        links = (*self.links, *self.readout.links)
+        if self.passes is None or self.lower or tuple(type(each.connection) for each in links) not in ONE_PASS:
+            return False
+        return not (self.readout.back is not None or self.readout.carried)  # outputs of more than the rates
 
-        The population must be the only one.
+    def gradients(self, feedback: Tensor | None, leak: bool, returned: Return | None) -> dict[str, Tensor]:
+        """Return the gradients of all connections by one compiled pass, of a tape that is ``in_one_pass``.
 
         The learning signal is the output error through feedback weights, times the slope.
 
         Args:
             feedback: Feedback weights, shape ``(O, N)``; ``None`` for those of the readout.
-            leak: Whether the propagator contains the leak.
-            synapses: Whether it contains the recurrent synapses.
+            leak: Whether the filter is that of the leak.
+            returned: The signals that return through synapses; ``None`` if there are none.
         """
+        assert self.passes is not None
         links = (*self.links, *self.readout.links)
         connections = [each.connection for each in links]
-        if self.passes is None or tuple(map(type, connections)) not in ONE_PASS:
-            return None
-        if self.readout.back is not None or self.readout.carried:  # outputs of more than the rates
-            return None
         gradients = tuple(each.weight.new_empty(each.weight.shape) for each in connections)
         timed = (links[0].pre, self.rate, self.activity, self.filtered_error, self.output_error)
         self.passes.gradients_(
             gradients,
             leak,
-            self.recurrent if synapses else None,
+            returned,
             self.readout.links[0].connection.effective() if feedback is None else feedback,
             *map(self._networks_first, timed),
         )

@@ -118,8 +118,8 @@ BUGS = [
     Bug(
         "tca/tape/leaky_tape.py",
         "a carried readout in a compiled pass over the rates alone",
-        "if self.readout.back is not None or self.readout.carried:",
-        "if self.readout.back is not None:",
+        "(self.readout.back is not None or self.readout.carried)",
+        "(self.readout.back is not None)",
         CARRIED,
     ),
     Bug(

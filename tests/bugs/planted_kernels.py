@@ -11,7 +11,7 @@ CHOICE = ("tests/tca/kernels/test_choice.py",)
 SOURCE, TENSORS, BUILD = "tca/kernels/leaky.cpp", "tca/kernels/compiled.py", "tca/kernels/build.py"
 GATED = ("tests/tca/kernels/test_gated_passes.py",)
 STEPS = "tca/kernels/gated.h"
-TILES, GRADIENT = "tca/kernels/tiles.h", "tca/kernels/gradient.h"
+TILES, GRADIENT, ONE = "tca/kernels/tiles.h", "tca/kernels/gradient.h", "tca/signals/one_pass.py"
 
 BUGS = [
     Bug(SOURCE, "outputs of the step before", "deliver(rate + this->row(t, b), rows,", "deliver(rate + this->row(t - 1, b), rows,", PASSES),
@@ -30,9 +30,17 @@ BUGS = [
         "for (int64_t p = 0; p < feedback.count() && p < 8; p++) {", SIZES),
     Bug(TILES, "blocks of seven trials where a tile of six fills the registers", "REGISTERS == 32 ? 8 : 6", "REGISTERS == 32 ? 8 : 7",
         (f"{SIZES[0]}::test_builds_for_narrower_vectors_have_the_gradients_of_pytorch[x86-64-v3]",)),
-    Bug("tca/execution.py", "the last population of a stack taken for all", "is not None and not tape.lower:", "is not None:", PASSES),
-    Bug("tca/signals/one_pass.py", "the exact signal filtered by the leak alone", "leak=True, synapses=True", "leak=True, synapses=False",
-        PASSES),
+    Bug("tca/tape/leaky_tape.py", "the last population of a stack taken for all", "self.passes is None or self.lower or",
+        "self.passes is None or", PASSES),
+    Bug(ONE, "the exact signal filtered by the leak alone", "tape.gradients(None, True, _by_jacobian(tape))",
+        "tape.gradients(None, True, None)", PASSES),
+    Bug(ONE, "MDGL over two synapses in a pass over one", "signal.hops == 1 and", "", PASSES),
+    Bug(ONE, "ModProp with slopes of one", "slope * tape.type_means.weights", "tape.type_means.weights", PASSES),
+    Bug(ONE, "ModProp that diverges", "check_stable(tape.type_means, tape.leak, tape.gain, eligibility.slope)", "pass", PASSES),
+    Bug(ONE, "MDGL of missing synapses", "signal.weights.by_type(tape.recurrence)", "type(signal.weights).__name__ != 'ExactWeights'", PASSES),
+    Bug(GRADIENT, "MDGL over any number of synapses", "direct ? sloped(found, active) : past", "past", PASSES),
+    Bug(GRADIENT, "ModProp by driven signals, form B", "past ? filtered : drives", "drives", PASSES),
+    Bug(GRADIENT, "sums by type without the gain of the cells", "gain[i] * members[", "members[", PASSES),
     Bug(SOURCE, "reverse filter not carried between windows", "for (int64_t t = C - (later ? 1 : 2)",
         "for (int64_t t = C - 2", PASSES),
     Bug(TILES, "sums of the last steps alone", "to.added ? load(first) + sum[r][0] : sum[r][0]", "sum[r][0]", PASSES),

@@ -12,13 +12,16 @@ from torch import Tensor
 
 import tca
 from tca.cells.activations import ACTIVATIONS, Tanh
-from tca.eligibilities import Full, Instant, Leak, PotentialLeak
+from tca.eligibilities import Full, Instant, Leak, PotentialLeak, TypePropagation
 from tca.kernels import choice
 from tca.kernels.compiled import Passes
+from tca.signals import Adaptive, Direct, Exact, Hops, Random
+from tca.tape.weight_estimates import BlockMean, ExactWeights, SynapseMean
+from tca.utils.checks import DivergenceError
 
 CELLS, TRIALS = (1, 3, 7, 16, 33, 64, 100, 128), (1, 5, 6, 7, 32)
 DTYPES = {torch.float32: 1e-4, torch.float64: 1e-12}  # with their tolerances
-LEAKY = tca.Rule(tca.signals.Direct(), Leak())  # e-prop, and in form B RFLO with symmetric feedback
+LEAKY = tca.Rule(Direct(), Leak())  # e-prop, and in form B RFLO with symmetric feedback
 Gradients = dict[str, Tensor]
 
 
@@ -96,31 +99,46 @@ def test_padding_noise_wide_inputs_and_windows(form: str, monkeypatch: pytest.Mo
             assert_same(expected, got, 1e-13)
 
 
-SIGNALS = (tca.signals.Direct(), tca.signals.Random(), tca.signals.Adaptive(), tca.signals.Exact())
+BY_TYPE = TypePropagation(0.6)
+HOPS = tuple(Hops(1, each, receiver_leak=False) for each in (ExactWeights(), SynapseMean(), BlockMean()))
+PAIRS = (
+    *itertools.product((Direct(),), (Instant(), Leak(), PotentialLeak(), Full(), BY_TYPE)),
+    *((Random(), Leak()), (Random(), BY_TYPE), (Adaptive(), Instant()), (Adaptive(), Full()), (Exact(), Instant())),
+    *itertools.product(HOPS, (Instant(), Leak())),
+)
+OTHERS = ((Hops(2, BlockMean(), receiver_leak=False), Leak()), (Hops(1, BlockMean()), Leak()), (HOPS[2], Full()))
 
 
 @pytest.mark.parametrize("form", ["A", "B"])
 def test_gradients_in_one_pass_equal_those_of_windows(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every pair that has the pass; trials longer than a block keeps, padding, filtered readouts, masks, own leaks."""
+    """Every pair that has the pass; trials longer than a block keeps, padding, filtered readouts, masks, cell types."""
     used = []
     pass_ = Passes.gradients_
     monkeypatch.setattr(Passes, "gradients_", lambda *given: (used.append(1), pass_(*given))[1])
     masks = {f"mask_{name}": torch.rand(shape, generator=torch.Generator().manual_seed(2)) < 0.7 for name, shape in
              {"in": (9, 3), "rec": (9, 9), "out": (2, 9)}.items()}  # fmt: skip
     given: tuple[dict[str, Any], ...] = (
-        {"readout_tau": 30.0, "tau": torch.linspace(20, 200, 9).tolist()},
-        {**masks, "noise": 0.1, "activation": "softplus"},
+        {"readout_tau": 30.0, "tau": torch.linspace(20, 200, 9).tolist(), "cell_types": (0.5, 0.3, 0.2)},
+        {**masks, "noise": 0.1, "activation": "softplus", "cell_types": (0.6, 0.4)},
     )
-    for signal, eligibility, options in itertools.product(SIGNALS, (Instant(), Leak(), PotentialLeak(), Full()), given):
-        if isinstance(signal, tca.signals.Exact) and not isinstance(eligibility, Instant):
-            continue
+    for (signal, eligibility), options in itertools.product((*PAIRS, *OTHERS), given):
         net = tca.nets.LeakyRNN(3, 9, 2, form=form, dt=20, dtype=torch.float64, **options)
         batch = batch_of(net, 7, 60, torch.tensor([60, 3, 1, 47, 8, 11, 59]))
         noise = torch.randn(60, 7, 9, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
         rule, before = tca.Rule(signal, eligibility), len(used)
         expected, got = both(monkeypatch, learn(net, rule, batch, noise if net.noise else None))
-        assert len(used) == before + 1
+        assert len(used) - before == ((signal, eligibility) in PAIRS)
         assert_same(expected, got, 1e-12)
+
+
+def test_an_unstable_propagation_by_type_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = tca.nets.LeakyRNN(2, 4, 1, dt=20, dtype=torch.float64)
+    with torch.no_grad():
+        net.w_rec.fill_(1.0)
+    for name in ("eager", "compiled"):
+        monkeypatch.setenv(choice.VARIABLE, name)
+        with pytest.raises(DivergenceError, match=r"spectral radius 1\.\d+"):
+            tca.Learner(net, tca.Rule(Direct(), TypePropagation(0.3))).grads(batch_of(net, 5, 6))
 
 
 @pytest.mark.parametrize("rule", ["eprop", "bptt", "backprop"])
@@ -174,12 +192,16 @@ def test_a_subclass_with_a_propagator_of_its_own_is_not_the_leak(monkeypatch: py
         def propagate_back_(self, tape: Any, t: int, into: Tensor, later: Tensor) -> None:
             pass
 
+    class Apart(TypePropagation):
+        def propagate_back_(self, tape: Any, t: int, into: Tensor, later: Tensor) -> None:
+            tape.leak_(t, into, later)
+
     net = tca.nets.LeakyRNN(2, 4, 1, dt=20, dtype=torch.float64)
-    for own, published in ((Halved(), Leak()), (Cut(), Full())):
-        rule = tca.Rule(tca.signals.Direct(), own)
+    for own, published in ((Halved(), Leak()), (Cut(), Full()), (Apart(0.6), BY_TYPE)):
+        rule = tca.Rule(Direct(), own)
         expected, got = both(monkeypatch, learn(net, rule, batch_of(net, 5, 6)))
         assert_same(expected, got, 1e-12)
-        other = learn(net, tca.Rule(tca.signals.Direct(), published), batch_of(net, 5, 6))()
+        other = learn(net, tca.Rule(Direct(), published), batch_of(net, 5, 6))()
         assert (other["w_rec"] - got["w_rec"]).abs().max() > 1e-3 * got["w_rec"].abs().max()
 
 

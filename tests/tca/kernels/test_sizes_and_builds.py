@@ -51,6 +51,7 @@ def test_builds_for_narrower_vectors_have_the_gradients_of_pytorch(
         passes.test_gradients_equal_those_of_pytorch(form, activation, dtype, monkeypatch)
     for form, dtype in itertools.product("AB", passes.DTYPES):
         test_large_networks_have_the_gradients_of_pytorch(130, form, dtype, monkeypatch)
+    for form in "AB":
         passes.test_gradients_in_one_pass_equal_those_of_windows(form, monkeypatch)
         passes.test_padding_noise_wide_inputs_and_windows(form, monkeypatch)
     for function, dtype in itertools.product(activations.ROUNDED, passes.DTYPES):
