@@ -6,9 +6,10 @@ Shapes: S networks, T time, B batch, J inputs, N cells, C consecutive steps.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch import Tensor
 from tca.cells.activations import Activation, Linear, RectifiedTanh, ReLU, Softplus, Tanh
 from tca.kernels.build import Built
 
-__all__ = ["FORMATS", "FUNCTIONS", "Library", "Passes", "Return"]
+__all__ = ["FORMATS", "FUNCTIONS", "INPUTS", "WEIGHTS", "Call", "Library", "Passes", "Return"]
 
 FUNCTIONS: dict[type[Activation], int] = {Tanh: 0, ReLU: 1, Softplus: 2, RectifiedTanh: 3, Linear: 4}
 FORMATS = {torch.float32: "float32", torch.float64: "float64"}
@@ -32,6 +33,7 @@ SIGNATURES = {
     "activate": [FLAG, DATA, SIZE],
     "times_slope": [FLAG, DATA, DATA, SIZE],
 }
+WEIGHTS, INPUTS = slice(10, 14), 14  # places among the arguments of a forward pass
 ELEMENTWISE = ("gated_advance", "gated_back", "gated_filter_leak", "activate", "times_slope")
 SENT = ("driven", "direct", "filtered")  # signals, as in gradient.h
 
@@ -73,15 +75,19 @@ class Library:
                 functions[name, dtype] = function
         return functions
 
-    def call(self, name: str, dtype: torch.dtype, *arguments: Any) -> None:
-        """Call a function; tensors, which must be contiguous, are given by their addresses.
+    def call(self, name: str, dtype: torch.dtype, *arguments: Any) -> Call:
+        """Call a function and return the call.
+
+        Args:
+            arguments: Numbers and tensors, which must be contiguous.
 
         Raises:
             MemoryError: There is no memory for the weights.
         """
         values = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
-        if self._functions[name, dtype](*values):
-            raise MemoryError(f"no memory for the weights of the pass {name!r}")
+        made = Call(self._functions[name, dtype], values, arguments)
+        made()
+        return made
 
     def activate_(self, activation: Activation, values: Tensor) -> None:
         """Replace values by ``f(u)`` in place.
@@ -99,6 +105,25 @@ class Library:
             activity: Value ``f(u)``, same shape, contiguous.
         """
         self.call("times_slope", signal.dtype, FUNCTIONS[type(activation)], signal, activity, signal.numel())
+
+
+class Call(NamedTuple):
+    """A call of a function of the library.
+
+    Attributes:
+        function: The function.
+        values: Its arguments, tensors by their addresses.
+        arguments: The tensors themselves, which keep their memory, and the numbers.
+    """
+
+    function: Callable[..., int | None]
+    values: list[Any]
+    arguments: tuple[Any, ...]
+
+    def __call__(self) -> None:
+        """Make the call, again or for the first time."""
+        if self.function(*self.values):
+            raise MemoryError("no memory for the weights of a compiled pass")
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +156,10 @@ class Passes:
         rate: Tensor,
         activity: Tensor,
         delivered: Tensor | None = None,
-    ) -> None:
+    ) -> Call:
         """Run trials and write rates, values of the activation function and values delivered to the outputs.
+
+        The call that is returned can be made again, with other inputs in place of `INPUTS`.
 
         Args:
             weights: Input weights ``(S, N, J)``, recurrent weights ``(S, N, N)``, biases ``(S, N)`` and readout weights
@@ -149,7 +176,7 @@ class Passes:
         n_in, n_out = 0 if inputs is None else inputs.shape[-1], 0 if delivered is None else delivered.shape[-1]
         w_in, w_rec, bias, w_out = (*(each.contiguous() for each in weights), None)[:4]
         inputs, initial = (each if each is None else each.contiguous() for each in (inputs, initial))
-        self.library.call(
+        return self.library.call(
             "forward", rate.dtype, len(self.leak), times - 1, trials, n, n_in, n_out, FUNCTIONS[type(self.activation)],
             self.on_rate, self.leak, self.gain, w_in, w_rec, bias, w_out, inputs, external, initial, rate, activity,
             delivered, torch.get_num_threads(),

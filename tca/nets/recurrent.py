@@ -226,7 +226,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
             rates = rates.clone()
             rates[0].add_(read, alpha=self.readout_leak / (1 - self.readout_leak))
             delivered = rates @ readout.t()
-        outputs = filtered(delivered, self.readout_leak).add_(b_out.effective())
+        outputs = filtered(delivered, self.readout_leak) + b_out.effective()  # `delivered` may be written again
         links = [ConnectionInput(w_out, rates), ConnectionInput(b_out, constant_input(1.0, rates))]
         for each in self.skip_connections:
             outputs.add_(each.drive(inputs))

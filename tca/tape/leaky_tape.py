@@ -19,7 +19,7 @@ from torch import Tensor
 from tca.cells.activations import Activation
 from tca.connections.connection import Bias, Dense
 from tca.connections.ensemble import EnsembleBias, EnsembleDense
-from tca.kernels.compiled import Passes, Return
+from tca.kernels.compiled import Call, Passes, Return
 from tca.tape.local_step import LeakyStep
 from tca.tape.tape import Tape
 
@@ -43,12 +43,14 @@ class LeakyTape(Tape):
             the potential), else a part of the gain (leak on the rate).
         passes: The compiled passes of the population; ``None`` (default) for PyTorch's operations.
         delivered: Values that the readout weights deliver, shape ``(T, B, O)``; ``None`` (default) if not computed yet.
+        call: The compiled pass where nothing but weights, constants and inputs goes into it; else ``None`` (default).
     """
 
     activity: Tensor
     activation: Activation
     passes: Passes | None = None
     delivered: Tensor | None = None
+    call: Call | None = None
 
     def deliver(self, weights: Tensor) -> Tensor:
         return super().deliver(weights) if self.delivered is None else self.delivered

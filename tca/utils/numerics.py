@@ -280,6 +280,13 @@ class Workspace:
 
     def __init__(self) -> None:
         self._held: dict[str, Tensor] = {}
+        self.last: Any = None  # a pass that was made with these tensors and can be made again
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Workspace:
+        return type(self)()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
 
     def empty(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Return an uninitialised tensor.

@@ -12,8 +12,25 @@ SOURCE, TENSORS, BUILD = "tca/kernels/leaky.cpp", "tca/kernels/compiled.py", "tc
 GATED = ("tests/tca/kernels/test_gated_passes.py",)
 STEPS = "tca/kernels/gated.h"
 TILES, GRADIENT, ONE = "tca/kernels/tiles.h", "tca/kernels/gradient.h", "tca/signals/one_pass.py"
+AGAIN, REPEATED = "tca/nets/leaky/repeated_pass.py", ("tests/tca/kernels/test_repeated_passes.py",)
 
 BUGS = [
+    Bug(AGAIN, "a pass made again for a masked network", "            and all(each is None for each in masks)\n", "", REPEATED),
+    Bug(AGAIN, "a pass made again where weights were", "            and [each.data_ptr() for each in parts] == self.call.values[WEIGHTS]\n",
+        "", REPEATED),
+    Bug(AGAIN, "a pass made again with the old biases of the outputs",
+        "            and tape.readout.links[1].connection.weight is net.b_out\n", "", REPEATED),
+    Bug(AGAIN, "a pass made again with strided inputs", "            and inputs.is_contiguous()\n", "", REPEATED),
+    Bug(AGAIN, "a pass made again by other passes", "            and tape.passes is net._passes()\n", "", REPEATED),
+    Bug(AGAIN, "a pass made again with the inputs before", "links=(tape.links[0]._replace(pre=inputs), *tape.links[1:]), ", "",
+        REPEATED),
+    Bug("tca/nets/leaky/leaky_rnn.py", "passes of a subclass made again as its parent's",
+        "if type(self) is not LeakyRNN or noise is not None:", "if noise is not None:", REPEATED),
+    Bug("tca/nets/recurrent.py", "outputs overwritten by the next pass",
+        "filtered(delivered, self.readout_leak) + b_out.effective()", "filtered(delivered, self.readout_leak).add_(b_out.effective())",
+        REPEATED),
+    Bug("tca/nets/leaky/leaky_population.py", "a pass from given states made again", "if fused and start is None else None",
+        "if fused else None", REPEATED),
     Bug(SOURCE, "outputs of the step before", "deliver(rate + this->row(t, b), rows,", "deliver(rate + this->row(t - 1, b), rows,", PASSES),
     Bug("tca/kernels/vectors.h", "tanh above one", "at_most<float>(above * x / below, 1)", "above * x / below", ACTIVATIONS),
     Bug(SOURCE, "state at time zero taken for its rate, form A",

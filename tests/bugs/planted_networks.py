@@ -42,7 +42,7 @@ REWIRING, REWIRED = "tca/nets/deep_r.py", ("tests/tca/nets/test_deep_r.py",)
 
 BUGS = [
     Bug(NET, "the tape of the last batch handed out",
-        "outputs = filtered(delivered, self.readout_leak).add_(b_out.effective())",
+        "outputs = filtered(delivered, self.readout_leak) + b_out.effective()",
         "outputs = torch.add(filtered(delivered, self.readout_leak), b_out.effective(),\n"
         "                out=space.empty('out', (*rates.shape[:2], self.n_out), rates))", FACTS),
     Bug(FORMS, "form A leaks 1 % too fast", "now.add_(before, alpha=leak)", "now.add_(before, alpha=0.99 * leak)",

@@ -17,7 +17,7 @@ from tca.kernels import use
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| .*? \| `([\w/]+\.py)` \| (`.*?`) \| .* \|$", re.MULTILINE)
-FILES_READ, LINES_READ, FILES_ENTERED = 7, 1100, 14
+FILES_READ, LINES_READ, FILES_ENTERED = 7, 1100, 15
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -115,7 +115,7 @@ class LeakyPopulation(BlockPopulation):
         recurrent = w_rec.matrix()
         if start is None and initial:
             start = initial[0].effective()
-        passes, delivered = self._passes(), None
+        passes, delivered, call = self._passes(), None, None
         fused = passes is not None and noise is None and self.n_pre <= WIDEST
         if not fused:
             self._drive_(drive, w_in, b, inputs, noise)
@@ -127,7 +127,7 @@ class LeakyPopulation(BlockPopulation):
             bias = b.effective() if fused else rate.new_zeros(self.n_rec)  # else in the drive
             if population.alone:
                 delivered = rate.new_empty(steps, trials, population.n_out)
-            passes.forward_(
+            call = passes.forward_(
                 (w_in.matrix(), recurrent, bias, *([population.readout] if population.alone else [])),
                 inputs if fused else None,
                 None if fused else drive,
@@ -147,6 +147,7 @@ class LeakyPopulation(BlockPopulation):
             recurrence=Recurrence(recurrent, self.mask_rec, self.types),
             passes=passes,
             delivered=delivered,
+            call=call if fused and start is None else None,
             **rest,
         )
 

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tca.cells.leaky_cell import LeakyCell
 from tca.cells.time_constants import readout_filter
@@ -16,10 +17,14 @@ from tca.nets.accepted_options import check_options
 from tca.nets.cell_rnn.cell_stepper import CellStepper
 from tca.nets.leaky.leaky_population import LeakyLayer, LeakyPopulation
 from tca.nets.leaky.leaky_stepper import LeakyStepper
+from tca.nets.leaky.repeated_pass import RepeatedPass
 from tca.nets.recurrent import RecurrentNetwork
 from tca.nets.recurrent_layer import RecurrentWiring
 from tca.nets.stepper import Stepper
+from tca.tape.leaky_tape import LeakyTape
+from tca.tape.tape import Tape
 from tca.utils.checks import Count, Device, DType, Mask, Positive, Seed, Size, checked
+from tca.utils.numerics import Workspace
 
 __all__ = ["LeakyRNN"]
 
@@ -97,6 +102,17 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
             noise_seed=seed + 1 if self.noise else None,
         )
         self._convert(device, dtype)
+
+    def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
+        """Return the tape of a pass, made again in a workspace where only the inputs are others than in the last."""
+        if type(self) is not LeakyRNN or noise is not None:
+            return super().record(inputs, noise, space)
+        last = space.last
+        if isinstance(last, RepeatedPass) and last.fits(self, inputs):
+            return last(inputs)
+        tape = super().record(inputs, noise, space)
+        space.last = RepeatedPass.of(tape) if isinstance(tape, LeakyTape) and tape.call is not None else None
+        return tape
 
     @checked
     def stepper(self, trials: Count) -> Stepper:
