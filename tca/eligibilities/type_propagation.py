@@ -7,6 +7,7 @@ and gain, P sources: the groups where a trace is the same for all cells of a gro
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -164,10 +165,9 @@ def check_stable(means: TypeMeans, leak: Tensor | float, gain: Tensor | float, s
 def _check_radius(members: Tensor, weights: Tensor, leaks: Tensor, gains: Tensor, cells: Tensor, slope: float) -> None:
     """Raise unless the spectral radius is below one, computed on the host."""
     members, weights, leaks, gains, cells = (each.cpu() for each in (members, weights, leaks, gains, cells))
-    kinds = members.argmax(1).double()
-    groups, group = torch.unique(torch.stack([leaks, gains, kinds], 1), dim=0, return_inverse=True)
+    sizes = Counter(zip(leaks.tolist(), gains.tolist(), members.argmax(1).tolist(), strict=True))
+    groups, size = (torch.tensor([*each], dtype=members.dtype, device="cpu") for each in (sizes, sizes.values()))
     kind = groups[:, 2].long()
-    size = torch.bincount(group, minlength=len(groups)).double()
     hop = slope * groups[:, 1].unsqueeze(1) * weights[kind][:, kind] * size
     radius = float(torch.linalg.eigvals(groups[:, 0].diag() + hop).abs().max())
     if not radius < 1:
