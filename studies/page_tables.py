@@ -84,6 +84,9 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
     for case in (each for each in CELL_TYPES if each.startswith("xor")):
         made |= solved.tables(f"cell_types_{case}", figures / f"cell_types_{case}_learning.csv", ORDER, TWO_CLASSES)
     made |= {f"published_spiking_{name}": partial(_spiking, figures, name) for name in SPIKING}
+    for name in SPIKING:
+        path = figures / f"published_spiking_{name}_short_fields.csv"
+        made |= spiking_fields.tables(f"published_spiking_{name}", path)
     made |= {f"sparse_feedback_{share}": partial(_sparse_feedback, figures, f"{share}% of the readout's synapses")
              for share in (3, 10)}  # fmt: skip
     made["sparse_feedback_claims"] = partial(_sparse_feedback_claims, figures)
@@ -93,7 +96,6 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
     return (
         made
         | cell_type_runs.tables("cell_types_xor_long", data / "cell_types_xor_long.csv")
-        | spiking_fields.tables(figures / "published_spiking_delayed_match_short_fields.csv")
         | gap_page.tables(data)
         | gap_first_below.tables(figures)
         | context.tables(data / "context.csv")

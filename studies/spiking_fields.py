@@ -99,16 +99,16 @@ def _ends(path: Path, trained: str) -> Arms:
     return arms_of(read(path), f"trained with {trained}", at_end(LAST))
 
 
-def tables(path: Path) -> dict[str, Callable[[], Table]]:
+def tables(name: str, path: Path) -> dict[str, Callable[[], Table]]:
     """Return what makes every table of the fields, by name; none where there is no file yet.
 
     Args:
+        name: How names of tables begin.
         path: The file of the figure.
     """
     if not path.exists():
         return {}
-    return {"published_spiking_fields": partial(fields_table, path),
-            "published_spiking_fields_claims": partial(fields_claims, path)}  # fmt: skip
+    return {f"{name}_fields": partial(fields_table, path), f"{name}_fields_claims": partial(fields_claims, path)}
 
 
 def fields_table(path: Path) -> Table:
