@@ -1,4 +1,4 @@
-"""A forward pass made again: the same network, sizes and memory with other inputs, in half of the time around it.
+"""A forward pass made again: the same network, sizes and memory, and only the inputs are others.
 
 Shapes: T time, B batch, I inputs, O outputs.
 """
