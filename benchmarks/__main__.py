@@ -21,6 +21,7 @@ BENCHMARKS = {
     "gru_peers": "gradients of a GRU by the online rules of braintrace, and their cost",
     "spiking": "cost of a gradient of a spiking network, against traces carried forwards",
     "spiking_peers": "cost of e-prop of adaptive spiking cells, against braintrace",
+    "spiking_modules": "cost of a gradient of a spiking network, beside snnTorch and norse",
     "diffusion": "cost of a diffusing error, against e-prop without a field",
     "scaling": "how the cost of every rule grows with cells and steps, against theory",
     "startup": "processor time of commands and imports, beside `import torch`",
