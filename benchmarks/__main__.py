@@ -9,6 +9,7 @@ import sys
 BENCHMARKS = {
     "rules": "cost of a gradient, against the floor and against peers",
     "kernels": "gain of compiled passes of leaky networks",
+    "fading": "cost of errors that fade to subnormal numbers, by compiled passes and by PyTorch's operations",
     "feedforward": "cost of a gradient of a feedforward network, against autograd and steps by hand",
     "together": "updates of several runs, one by one and together",
     "threads": "updates by one thread and by two, on the clock",

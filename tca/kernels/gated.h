@@ -8,6 +8,7 @@
 
 #include <limits>
 
+#include "subnormal.h"
 #include "vectors.h"
 
 namespace {
@@ -83,6 +84,7 @@ INLINE void store_all(T* to, const Vector<T>* from, int64_t cells, int lanes) {
 
 template <class T, class Cell>
 void advance(int64_t rows, int64_t N, T* gates, const T* before, T* after) {
+    const SubnormalsAsZero mode;
     constexpr int S = Cell::STATES;
     for (int64_t r = 0; r < rows; r++)
         vectors<T>(N, [&](int64_t i, int lanes) {
@@ -98,6 +100,7 @@ void advance(int64_t rows, int64_t N, T* gates, const T* before, T* after) {
 // Write gain^T signal to `driven` and add leak^T signal to `kept`, unless they are null.
 template <class T, class Cell>
 void back(int64_t rows, int64_t N, const T* gates, const T* before, const T* after, const T* signal, T* driven, T* kept) {
+    const SubnormalsAsZero mode;
     constexpr int S = Cell::STATES;
     for (int64_t r = 0; r < rows; r++)
         vectors<T>(N, [&](int64_t i, int lanes) {

@@ -12,6 +12,7 @@
 
 #pragma once
 
+#include "subnormal.h"
 #include "tiles.h"
 
 namespace {
@@ -40,6 +41,7 @@ struct Gradient : Pass<T> {
 
     // Add the sums of a block, transposed: of (z, x, 1) and then of errors, with a number for each cell.
     void block(int64_t b, int64_t rows, T* sums) const {
+        const SubnormalsAsZero mode;
         const int64_t some = KEPT / rows;
         Array<T> pre(size_t((some + 1) * rows * sources() + WIDTH<T>)), driven(size_t(some * rows * whole()));
         Array<T> errors(size_t(some * rows * outputs)), nu(size_t(rows * whole()));

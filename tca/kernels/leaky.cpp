@@ -9,6 +9,7 @@
 
 #include "gated.h"
 #include "gradient.h"
+#include "subnormal.h"
 #include "tiles.h"
 
 namespace {
@@ -24,6 +25,7 @@ struct Forward : Pass<T> {
     Array<T> bias, leak, gain;
 
     void block(int64_t b, int64_t rows) const {
+        const SubnormalsAsZero mode(!kinked(this->function));  // at a kink the slope hangs on the sign of the drive
         const int64_t N = this->cells, whole = int64_t(leak.size());
         Array<T> states(size_t(rows * whole), T(0));  // potentials in form A, rates in form B
         T* const first = rate + this->row(0, b);
@@ -95,6 +97,7 @@ struct Adjoint : Pass<T> {
     Array<T> leak;
 
     void block(int64_t b, int64_t rows) const {
+        const SubnormalsAsZero mode;
         const int64_t N = this->cells;
         Array<T> sent(size_t(rows * N));
         for (int64_t t = this->steps - (later ? 1 : 2); t >= 0; t--) {
@@ -168,6 +171,7 @@ void adjoint(int64_t networks, int64_t C, int64_t B, int64_t N, int function, bo
 
 template <class T>
 void filter(int64_t networks, int64_t C, int64_t B, int64_t N, const T* leak, T* signal, const T* later) {
+    const SubnormalsAsZero mode;
     for (int64_t s = 0; s < networks; s++) {
         const Array<T> decay = padded(leak + s * N, N);
         T* const own = signal + s * C * B * N;

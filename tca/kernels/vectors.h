@@ -24,6 +24,8 @@ constexpr int BYTES = 16, REGISTERS = 16;
 
 enum Function { TANH, RELU, SOFTPLUS, RECTIFIED_TANH, LINEAR };
 
+INLINE bool kinked(int function) { return function == RELU || function == RECTIFIED_TANH; }
+
 template <class T>
 struct Format;
 template <>
@@ -159,10 +161,10 @@ template <class T>
 INLINE Vector<T> softplus(Vector<T> u) {  // max(u, 0) + log(1 + e^-|u|), the logarithm by the series of 2 artanh
     const Vector<T> below = u < T(0) ? u : -u;
     const Vector<T> y = Exponential<T>(at_least<T>(below, Format<T>::LOWEST)).value();
-    const Vector<T> s = y / (y + T(2)), square = s * s;
+    const Vector<T> twice = (y + y) / (y + T(2)), s = T(0.5) * twice, square = s * s;  // twice s may be normal alone
     Vector<T> sum = splat<T>(T(1.0 / (2 * Format<T>::SERIES + 1)));
     for (int k = Format<T>::SERIES - 1; k > 0; k--) sum = sum * square + T(1.0 / (2 * k + 1));
-    return at_least<T>(u, T(0)) + (s + s) * (square * sum + T(1));
+    return at_least<T>(u, T(0)) + twice * (square * sum + T(1));
 }
 
 template <class T, class Body>
@@ -182,19 +184,25 @@ INLINE void with_activation(int function, Work work) {
     }
 }
 
+// Whether activities are zero or below, by their bits too, since a positive subnormal number may count as zero.
+template <class T>
+INLINE Integers<T> at_rest(Vector<T> a) {
+    return (a <= T(0)) & (bits<T>(a) <= 0);
+}
+
 // Call `work` with the product of signals and f'(u), given the activity a = f(u).
 template <class T, class Work>
 INLINE void with_slope(int function, Work work) {
     const Vector<T> zero{};
     switch (function) {
         case TANH: return work([](Vector<T> s, Vector<T> a) { return s * (T(1) - a * a); });
-        case RELU: return work([=](Vector<T> s, Vector<T> a) { return a <= T(0) ? zero : s; });
+        case RELU: return work([=](Vector<T> s, Vector<T> a) { return at_rest<T>(a) ? zero : s; });
         case SOFTPLUS:
             return work([](Vector<T> s, Vector<T> a) {
                 return s * -Exponential<T>(-at_most<T>(a, Format<T>::SATURATED)).minus_one();
             });
         case RECTIFIED_TANH:
-            return work([=](Vector<T> s, Vector<T> a) { return a <= T(0) ? zero : s * (T(1) - a * a); });
+            return work([=](Vector<T> s, Vector<T> a) { return at_rest<T>(a) ? zero : s * (T(1) - a * a); });
         default: return work([](Vector<T> s, Vector<T>) { return s; });
     }
 }

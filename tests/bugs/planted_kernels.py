@@ -12,6 +12,7 @@ SOURCE, TENSORS, BUILD = "tca/kernels/leaky.cpp", "tca/kernels/compiled.py", "tc
 GATED = ("tests/tca/kernels/test_gated_passes.py",)
 STEPS = "tca/kernels/gated.h"
 TILES, GRADIENT, ONE = "tca/kernels/tiles.h", "tca/kernels/gradient.h", "tca/signals/one_pass.py"
+SUBNORMAL, FADED = "tca/kernels/subnormal.h", ("tests/tca/kernels/test_subnormal_numbers.py",)
 AGAIN, REPEATED = "tca/nets/leaky/repeated_pass.py", ("tests/tca/kernels/test_repeated_passes.py",)
 
 BUGS = [
@@ -94,4 +95,17 @@ BUGS = [
     Bug("tca/kernels/choice.py", "a user's cell taken for that of the library", "number = GATED.get(type(cell))",
         "number = next((each for kind, each in GATED.items() if isinstance(cell, kind)), None)", GATED),
     Bug(BUILD, "a library of another processor taken from the cache", "|{_processor()}", "", CHOICE),
+    Bug(SUBNORMAL, "a pass that leaves subnormal numbers at zero in the process", "{ write(before); }", "{}", FADED),
+    Bug(SUBNORMAL, "a pass that ends the mode of a process that flushes", "{ write(before); }", "{ write(before & ~ON); }", FADED),
+    Bug(SUBNORMAL, "a pass in the mode of the process", "write(before | ON)", "write(before)", FADED),
+    Bug(GRADIENT, "subnormal numbers at zero in the first block alone", "const SubnormalsAsZero mode;", "const SubnormalsAsZero mode(b == 0);", FADED),
+    Bug(SOURCE, "rates of rectified cells flushed to zero", "mode(!kinked(this->function))", "mode", FADED),
+    Bug(SOURCE, "fading rates in the mode of the process", "mode(!kinked(this->function))", "mode(false)", FADED),
+    Bug(SOURCE, "reverse filter in the mode of the process", "const T* later) {\n    const SubnormalsAsZero mode;", "const T* later) {", FADED),
+    Bug(SOURCE, "adjoint in the mode of the process", "int64_t rows) const {\n        const SubnormalsAsZero mode;", "int64_t rows) const {", FADED),
+    Bug(STEPS, "states of gated cells in the mode of the process", "T* after) {\n    const SubnormalsAsZero mode;", "T* after) {", FADED),
+    Bug(STEPS, "signals of gated cells in the mode of the process", "T* kept) {\n    const SubnormalsAsZero mode;", "T* kept) {", FADED),
+    Bug("tca/kernels/vectors.h", "no slope at a subnormal rate", " & (bits<T>(a) <= 0)", "", FADED),
+    Bug("tca/kernels/vectors.h", "softplus at zero above the smallest normal number", "twice = (y + y) / (y + T(2)), s = T(0.5) * twice",
+        "s = y / (y + T(2)), twice = s + s", FADED),
 ]  # fmt: skip

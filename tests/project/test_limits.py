@@ -6,6 +6,9 @@ import itertools
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from benchmarks.launches import KINDS
 from tca.connections.vector_products import Products
 from tca.eligibilities import Full, Leak, NetworkKernel
 from tca.experiments.training.evaluation import evaluate
+from tca.kernels.choice import VARIABLE
 from tca.losses import MSE
 from tca.nets import CellRNN, LeakyRNN, SpikingRNN, VectorRNN
 from tca.signals import GlobalVector, Regularised
@@ -56,9 +60,10 @@ def test_forward_traces_of_every_path_take_a_number_for_each_cell_and_synapse(na
     assert peak_bytes(lambda: learner.grads(batch, execution="reverse")) < influence / 2
 
 
-def test_errors_that_fade_stay_at_subnormal_numbers_in_single_precision() -> None:
+def test_errors_that_fade_stay_at_subnormal_numbers_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """A leak of .9 over 1,000 steps: the error, below half the smallest number of float32, stays at a few times it."""
     smallest, normal = 1.4e-45, torch.finfo(torch.float32).tiny
+    monkeypatch.setenv(VARIABLE, "eager")
 
     def of_start(dtype: torch.dtype) -> torch.Tensor:
         net = LeakyRNN(2, 4, 1, tau=-10 / math.log(0.9), learn_initial=True, dtype=dtype)
@@ -72,11 +77,33 @@ def test_errors_that_fade_stay_at_subnormal_numbers_in_single_precision() -> Non
     assert 0 < of_start(F64).max() < smallest / 2
     single = of_start(torch.float32)
     assert 0 < single.max() < 10 * smallest < normal
-    if torch.set_flush_denormal(True):
-        try:
-            assert of_start(torch.float32).max() == 0
-        finally:
-            torch.set_flush_denormal(False)
+    with flushed():
+        assert of_start(torch.float32).max() == 0
+
+
+def test_the_mode_of_subnormal_numbers_is_that_of_a_thread() -> None:
+    """`torch.set_flush_denormal` changes the calling thread and those that it starts, no thread that was there."""
+
+    def flushes() -> bool:
+        return not (torch.full((3,), 1e-39) * 0.5).any()
+
+    with ThreadPoolExecutor(1) as before, ThreadPoolExecutor(1) as after:
+        assert not before.submit(flushes).result()
+        with flushed():
+            assert flushes()
+            assert after.submit(flushes).result()
+            assert not before.submit(flushes).result()
+
+
+@contextmanager
+def flushed() -> Iterator[None]:
+    """Take subnormal numbers for zero in this thread."""
+    if not torch.set_flush_denormal(True):
+        pytest.skip("not a processor with such a mode")
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def test_a_filtered_readout_online_takes_a_number_for_each_synapse_and_trial() -> None:
