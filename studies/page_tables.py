@@ -18,6 +18,7 @@ from studies import (
     context,
     control,
     cosines,
+    published_vision,
     reaching,
     recurrent_broadcasts,
     solved,
@@ -76,7 +77,6 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
         "recurrent_broadcasts": partial(_recurrent, data / "recurrent_broadcasts_runs.csv"),
         "control_returns": partial(_control_returns, data / "control_runs.csv"),
         "control_claims": partial(_control_claims, data / "control_runs.csv"),
-        "published_vision": partial(_published_vision, data / "published_vision.csv"),
         "vision_claims": partial(_vision_claims, figures),
         "scaling": partial(_scaling, figures),
     }
@@ -103,6 +103,7 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
         | grid_tables.tables(data / "broadcast_runs.csv")
         | cosines.tables(data / "cosines.csv")
         | reaching.tables(data / "reaching.csv")
+        | published_vision.tables(data / "published_vision.csv")
         | student_teacher.tables(data / "student_teacher.csv")
         | sparse_paths.tables(data / "sparse_paths.csv")
         | step_control.tables(data / "step_control_digits.csv")
@@ -220,14 +221,6 @@ def _control_returns(path: Path) -> Table:
 
 def _control_claims(path: Path) -> Table:
     return control.claims_table(_column(rows_of(path), "return_over_training", "environment", "rule", "rate"))
-
-
-def _published_vision(path: Path) -> Table:
-    groups = ("cell", "published", "short")
-    reached = _column(rows_of(path), "test_accuracy", *groups)
-    rows = ((cell, known or "-", mean_and_spread(list(runs.values()), 1), str(len(runs)), short)
-            for (cell, known, short), runs in reached.items())  # fmt: skip
-    return Table(("cell", "published, %", "ours, %", "seeds", "short"), tuple(rows))
 
 
 def _vision(figures: Path, images: str) -> Table:

@@ -14,16 +14,18 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 
 from analysis.figures.plots import save
-from studies.tables import Table, mean_and_spread
+from studies.claims import Claim, claims
+from studies.tables import Table, mean_and_spread, rows_of
 from studies.vision.published import CELLS
 from studies.vision.published_figure import drawn, points
 from studies.vision.questions import count, folder, look_in, opened, rate
@@ -32,9 +34,10 @@ from studies.workloads import spread
 from tca.experiments.records.files import explained, write_whole
 from tca.experiments.training.train import train
 
-__all__ = ["Outcome", "chosen", "main", "outcomes", "table"]
+__all__ = ["Outcome", "chosen", "main", "order", "outcomes", "table", "tables"]
 
 RESULT = "published.json"
+ENOUGH = 5  # seeds, under which nothing is decided
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,14 @@ class Outcome:
         short: What was short about it, nothing if it was whole.
         seed: Its seed.
         accuracy: Test accuracy at the end, in percent.
-        epochs: Epochs trained.
+        epochs: Epochs trained; 0 where a table does not say.
     """
 
     cell: str
     short: str
     seed: int
     accuracy: float
-    epochs: int
+    epochs: int = 0
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,39 @@ def table(found: Sequence[Outcome]) -> Table:
         ours = mean_and_spread([each.accuracy for each in runs], 1)
         rows.append((name, _published(name), ours, f"{len(runs)}", short))
     return Table(head, tuple(rows))
+
+
+def tables(path: Path) -> dict[str, Callable[[], Table]]:
+    """Return what makes the tables of the page, by name.
+
+    Args:
+        path: The file with a row a run.
+    """
+    found = [Outcome(row["cell"], row["short"], int(row["seed"]), float(row["test_accuracy"])) for row in rows_of(path)]
+    return {"published_vision": partial(table, found), "published_vision_claims": partial(order, found)}
+
+
+def order(found: Sequence[Outcome]) -> Table:
+    """Return whether the rules of a network lie in the published order, where each has seeds enough.
+
+    Args:
+        found: What has been run.
+    """
+    runs: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
+    for each in found:
+        if not math.isnan(_number(each.cell)):
+            network = each.cell.rpartition("/")[0], each.short
+            runs.setdefault(network, {}).setdefault(each.cell, {})[each.seed] = each.accuracy
+    stated = []
+    for (network, _), cells in runs.items():
+        enough = sorted((cell for cell, its in cells.items() if len(its) >= ENOUGH), key=_number, reverse=True)
+        stated += [
+            Claim(
+                f"{network}: {first.rpartition('/')[2]} above {second.rpartition('/')[2]}", cells[first], cells[second]
+            )
+            for first, second in pairwise(enough)
+        ]
+    return claims(stated, digits=1)
 
 
 def _number(name: str) -> float:

@@ -36,9 +36,9 @@ __all__ = ["IMAGE_LENGTHS", "LENGTHS", "Rows", "jobs", "main", "slopes", "tables
 
 SEEDS, FULL_SEEDS = 20, 40
 LENGTHS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)  # times the rate of the setting
-IMAGE_SEEDS, IMAGE_LENGTHS = 5, (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # short steps take most of the time
+IMAGE_LENGTHS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # short steps take most of the time
 RADII: Sequence[float] = (0.05, 0.1)
-IMAGE_RADII = RADII[:1]  # a larger one takes more updates than all else
+IMAGE_RADII, IMAGE_UPHILL = RADII[:1], 5  # a larger radius takes more updates than all else, and this one most
 STEP, UPHILL = "BPTT, step x ", "BPTT, uphill "
 BASE = f"{STEP}1"
 LOSS, IMAGE_LOSS = 0.1, 0.2
@@ -49,7 +49,12 @@ Numbers = dict[str, dict[int, float]]  # by arm and seed
 
 
 def jobs(
-    setting: Setting, seeds: int, folder: Path, lengths: Sequence[float] = LENGTHS, radii: Sequence[float] = RADII
+    setting: Setting,
+    seeds: int,
+    folder: Path,
+    lengths: Sequence[float] = LENGTHS,
+    radii: Sequence[float] = RADII,
+    uphill: int | None = None,
 ) -> list[Job]:
     """Return all runs, seed by seed; shorter steps may take proportionally more updates to reach the loss.
 
@@ -59,12 +64,13 @@ def jobs(
         folder: Where records are kept.
         lengths: Lengths of the steps, times the rate of the setting; default eight from .1 to 2.
         radii: Radii of sharpness-aware minimisation at the rate of the setting, default .05 and .1.
+        uphill: How many seeds train with it, ``None`` (default) for all.
     """
     arms = [Arm(f"{STEP}{length:g}", "bptt", lr=length) for length in lengths]
     arms += [Arm(f"{UPHILL}{radius:g}", "bptt", sam=SAM(radius)) for radius in radii]
     made = []
     for seed in range(seeds):
-        for arm in arms:
+        for arm in arms if uphill is None or seed < uphill else arms[: len(lengths)]:
             steps = math.ceil(setting.steps / min(1.0, arm.lr))
             run = replace(setting.run(arm, seed), steps=steps, callbacks=())
             made.append(Job(setting, arm, run, folder))
@@ -213,17 +219,17 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> 
     question = "Does curvature explain the generalization gap of BPTT when only the length of its steps differs?"
     parser = command("step_control", question, f"digits by rows, {SEEDS} seeds", f"{FULL_SEEDS} seeds")
     parser.add_argument("--seeds", type=int, help=f"repetitions, default {SEEDS}, or {FULL_SEEDS} with --full; "
-                        f"of MNIST {IMAGE_SEEDS}, or {SEEDS} with --full")  # fmt: skip
+                        f"of MNIST {IMAGE_UPHILL} with SAM")  # fmt: skip
     parser.add_argument("--data", type=Path, help="folder of image data: sequential MNIST by rows instead of digits")
     options = options_of(parser, words)
-    chosen, usual = setting or replace(SETTINGS["digits"], losses=(LOSS,)), (SEEDS, FULL_SEEDS)
-    lengths, radii = LENGTHS, RADII
+    chosen = setting or replace(SETTINGS["digits"], losses=(LOSS,))
+    lengths, radii, uphill = LENGTHS, RADII, None
     if options.data is not None:
         os.environ["TCA_DATA"] = str(options.data)  # where the task looks, here and in worker processes
         chosen = replace(IMAGES, name="mnist", losses=(IMAGE_LOSS,), decay=DECAY, task_options={"name": "mnist"})
-        lengths, radii, usual = IMAGE_LENGTHS, IMAGE_RADII, (IMAGE_SEEDS, SEEDS)
-    seeds = options.seeds or usual[options.full]
-    entries = spread(work, jobs(chosen, seeds, options.out / "runs", lengths, radii), options.workers)
+        lengths, radii, uphill = IMAGE_LENGTHS, IMAGE_RADII, IMAGE_UPHILL
+    seeds = options.seeds or (SEEDS, FULL_SEEDS)[options.full]
+    entries = spread(work, jobs(chosen, seeds, options.out / "runs", lengths, radii, uphill), options.workers)
     path = options.out / f"step_control_{chosen.name}"
     runs_table(entries).write_csv(path)
     for name, table in tables(path.with_suffix(".csv")).items():

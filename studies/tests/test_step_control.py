@@ -40,6 +40,12 @@ def test_images_have_lengths_of_their_own(tmp_path: Path) -> None:
     assert [job.arm.name for job in made if job.arm.lr == 1.0] == ["BPTT, step x 1", "BPTT, uphill 0.05"]
 
 
+def test_the_first_seeds_alone_go_uphill_where_that_takes_long(tmp_path: Path) -> None:
+    made = jobs(IMAGES, 3, tmp_path, IMAGE_LENGTHS, (0.05,), uphill=2)
+    assert [job.run.seeds.net for job in made if job.arm.sam] == [0, 1]
+    assert len(made) == 3 * len(IMAGE_LENGTHS) + 2
+
+
 def rows(slope: float, seeds: int = 8) -> list[dict[str, str]]:
     """Return runs whose curvature falls with the step and whose noisy gap rises by a slope a decade of curvature."""
     source = np.random.default_rng(0)

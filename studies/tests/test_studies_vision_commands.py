@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from studies import published_vision
+from studies.published_vision import Outcome
 from studies.vision import __main__ as study
 from studies.vision.published import CELLS
 from studies.vision.vision_cells import SIZES, Scale
@@ -197,3 +198,17 @@ def test_another_set_has_its_own_sizes_and_the_table_says_so(
     (tmp_path / "data" / "part" / "train.parquet").write_bytes(b"no parquet")
     with pytest.raises(ValueError, match="the images 'part' cannot be used"):
         cell.run(0, Scale(images="part"))
+
+
+def test_rules_of_one_network_are_compared_in_the_published_order_where_seeds_are_enough() -> None:
+    """Not across networks or shortened settings, and not with four seeds."""
+    means = {"ebd/cifar10/MLP/DFA": 40.0, "ebd/cifar10/MLP/BP": 50.0, "ebd/cifar10/MLP/EBD": 45.0}
+    found = [Outcome(cell, "epochs 2", seed, mean + 0.1 * seed * (1 + (cell > "ebd/cifar10/MLP/E")))
+             for cell, mean in means.items() for seed in range(5)]  # fmt: skip
+    found += [Outcome("ebd/cifar10/CNN/BP", "epochs 2", seed, 60.0) for seed in range(5)]
+    found += [Outcome("ebd/cifar10/MLP/DFA + entropy", "epochs 2", seed, 70.0) for seed in range(4)]
+    rows = published_vision.order(found).rows
+    assert [row[0] for row in rows] == ["ebd/cifar10/MLP: BP above EBD", "ebd/cifar10/MLP: EBD above DFA"]
+    assert [row[1] for row in rows] == ["5", "5"]
+    assert [row[2] for row in rows] == ["+4.8 [+4.6, +5.0]", "+5.2 [+5.0, +5.4]"]  # deviation .158, t 2.776
+    assert [row[-1] for row in rows] == ["**holds**", "**holds**"]
