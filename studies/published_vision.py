@@ -145,8 +145,8 @@ def order(found: Sequence[Outcome]) -> Table:
     runs: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
     for each in found:
         if not math.isnan(_number(each.cell)):
-            network = each.cell.rpartition("/")[0], each.short
-            runs.setdefault(network, {}).setdefault(each.cell, {})[each.seed] = each.accuracy
+            setting = each.cell.rpartition("/")[0], each.short
+            runs.setdefault(setting, {}).setdefault(each.cell, {})[each.seed] = each.accuracy
     stated = []
     for (network, _), cells in runs.items():
         enough = sorted((cell for cell, its in cells.items() if len(its) >= ENOUGH), key=_number, reverse=True)
