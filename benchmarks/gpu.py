@@ -4,8 +4,9 @@
 
 takes less than twelve minutes on one GPU. Times are of the wall clock between synchronised points, the least of several
 rounds in turns. Updates are those of runs, eager with ``TCA_GRAPHS=off`` and else captured as in a run
-(`tca.experiments.training.captured_updates`), products those of `analysis.operator`; what PyTorch refuses to capture
-runs eagerly, and its row says so. S networks stand for runs of S seeds, one after another in both rows.
+(`tca.experiments.training.captured_updates`), products those of `analysis.operator`, by hand and by autograd, and an
+evaluation is that of a measurement of a run; what PyTorch refuses to capture runs eagerly, and its row says so. S
+networks stand for runs of S seeds, one after another in both rows.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import analysis
 import tca
 from benchmarks.results import Result, Row, add_options, finish
 from tca.experiments.training.captured_updates import CapturedUpdates, updates_of
-from tca.utils.cuda_graphs import EAGER, VARIABLE, Captured, CaptureWarning, CudaGraphs
+from tca.experiments.training.evaluation import evaluate
+from tca.utils.cuda_graphs import EAGER, VARIABLE, Captured, CaptureWarning, CudaGraphs, replays_on
 
 REFERENCE, CAPTURED = "eager", "captured in CUDA graphs"
 STEPS, TRIALS, CHANNELS = 50, 32, 3
@@ -51,6 +53,19 @@ def updates(nets: list[tca.nets.Network], rule: str, batch: tca.Batch) -> Work:
     if os.environ[VARIABLE] != "off":
         assert all(isinstance(each, CapturedUpdates) for each in made), f"updates of {rule} state that they cannot be"
     return work
+
+
+class Correct:
+    """The share of right classes over all steps."""
+
+    def accuracy(self, outputs: Tensor, batch: tca.Batch) -> float:
+        """Return the share.
+
+        Args:
+            outputs: Outputs, shape ``(T, B, O)``.
+            batch: The trials, with classes as targets.
+        """
+        return float((outputs.argmax(-1) == batch.targets).double().mean())
 
 
 def warmed_up(make: Callable[[], Work], graphs: str) -> Work | None:
@@ -106,11 +121,23 @@ def questions() -> dict[str, Callable[[], Work]]:
         net = tca.nets.CNN((3, 32, 32), layers, 10).to("cuda")
         return updates([net], "dfa", batch_of(1, 3 * 32 * 32, 10, 128, "cuda"))
 
-    def product() -> Work:
-        net = tca.nets.LeakyRNN(CHANNELS, 128, CHANNELS, dtype=torch.float64).to("cuda")
-        operator = analysis.operator(net, batch.to("cpu").to(dtype=torch.float64).to("cuda"), "all")
+    def product(net: tca.nets.Network, trials: tca.Batch) -> Work:
+        operator = analysis.operator(net.double().to("cuda"), trials.to(dtype=torch.float64), "all")
         vector = torch.randn(operator.size, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to("cuda")
         return partial(operator.product, vector)
+
+    def by_hand() -> Work:
+        return product(tca.nets.LeakyRNN(CHANNELS, 128, CHANNELS), batch)
+
+    def by_autograd() -> Work:
+        return product(tca.nets.MLP(784, [256] * 4, 10), batch_of(1, 784, 10, 512, "cuda"))
+
+    def evaluation() -> Work:
+        net, trials = (
+            tca.nets.LeakyRNN(CHANNELS, 128, CHANNELS).to("cuda"),
+            batch_of(STEPS, CHANNELS, CHANNELS, 2048, "cuda"),
+        )
+        return partial(evaluate, net, Correct(), trials, replays_on(next(net.parameters()).device, "measurements"))
 
     def plain() -> Work:
         net = nn.RNN(CHANNELS, 128).to("cuda")
@@ -130,7 +157,8 @@ def questions() -> dict[str, Callable[[], Work]]:
         for count in (1, 8, 64):
             found[f"{rule}, N = 128, S = {count}"] = partial(recurrent, rule, 128, count)
     found |= {"e-prop, 128 spiking cells": spiking, "CNN on 3 x 32 x 32, dfa, B = 128": vision}
-    return found | {"Hessian product, float64": product, "nn.RNN, forwards and backwards": plain}
+    found |= {"Hessian product, float64": by_hand, "Hessian product of an MLP, float64": by_autograd}
+    return found | {"evaluation, N = 128, 2048 trials": evaluation, "nn.RNN, forwards and backwards": plain}
 
 
 def main() -> None:
@@ -148,7 +176,7 @@ def main() -> None:
             rows[name].seconds[column] = seconds
         times = ", ".join(f"{name} {1 / rows[name].seconds[column]:.0f}" for name in works)
         print(f"{column}: a second {times}{'' if len(works) == len(rows) else '; not captured'}", flush=True)
-    result = Result("gpu", f"Updates and products on a {torch.cuda.get_device_name()}", REFERENCE, rows)
+    result = Result("gpu", f"Updates, products and an evaluation on a {torch.cuda.get_device_name()}", REFERENCE, rows)
     finish(result, options.save)
 
 

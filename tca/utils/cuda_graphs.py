@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -37,13 +38,14 @@ NEAR = 1e-4  # difference of sums in another order, of the largest number
 EAGER = 3  # times that work of a shape is done before its capture, in which tensors are made that last
 
 R = TypeVar("R")
+Key = tuple[object, ...]
 
 
 class CaptureWarning(UserWarning):
     """Work cannot be captured in a CUDA graph; its kernels are launched one by one."""
 
 
-def warn_refused(work: str, error: RuntimeError) -> None:
+def warn_refused(work: str, error: Exception) -> None:
     """Warn that work cannot be captured.
 
     Args:
@@ -55,8 +57,12 @@ def warn_refused(work: str, error: RuntimeError) -> None:
     warnings.warn(f"{work} are not captured in a CUDA graph: {reason}; {silent}", CaptureWarning, stacklevel=3)
 
 
-def graphs_on(device: torch.device) -> CudaGraphs | None:
+def graphs_on(device: torch.device, one_pool: bool = False) -> CudaGraphs | None:
     """Return the means to capture work on a device, ``None`` if it is no CUDA device or ``TCA_GRAPHS`` is ``"off"``.
+
+    Args:
+        device: The device.
+        one_pool: Whether graphs share memory, see `CudaGraphs`; default no.
 
     Raises:
         ValueError: ``TCA_GRAPHS`` is none of the choices.
@@ -67,7 +73,7 @@ def graphs_on(device: torch.device) -> CudaGraphs | None:
     chosen = os.environ.get(VARIABLE, "auto")
     if chosen not in CHOICES:
         raise unknown(chosen, CHOICES, VARIABLE)
-    return CudaGraphs(device) if device.type == "cuda" and chosen == "auto" else None
+    return CudaGraphs(device, one_pool) if device.type == "cuda" and chosen == "auto" else None
 
 
 class CudaGraphs:
@@ -75,13 +81,19 @@ class CudaGraphs:
 
     Args:
         device: The device.
+        one_pool: Whether its graphs take the same memory one after the other, which they may if nothing is read in it
+            after the replay of another one; default no.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    def __init__(self, device: torch.device, one_pool: bool = False) -> None:
+        self.stream = _stream(device)
+        self._pool = torch.cuda.graph_pool_handle() if one_pool else None
 
     def aside(self, work: Callable[[], R]) -> R:
-        """Return the result of work on a stream of its own, as PyTorch asks for before a capture of the same work."""
+        """Return the result of work on the stream of captures, as PyTorch asks for before a capture of the same work.
+
+        A backward pass goes back on the streams of its forward pass. It can be captured only if that was made here.
+        """
         before = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(before)
         with torch.cuda.stream(self.stream):
@@ -92,9 +104,15 @@ class CudaGraphs:
     def capture(self, work: Callable[[], R]) -> tuple[Callable[[], object], R]:
         """Return a replay of work and its result, see `Captured`."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(self.stream.device), torch.cuda.graph(graph, stream=self.stream):
+        with torch.cuda.device(self.stream.device), torch.cuda.graph(graph, self._pool, self.stream):
             found = work()
         return graph.replay, found
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream of all captures on a device, since every stream keeps memory of its own."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class Captured(Generic[R]):
@@ -143,45 +161,56 @@ class Replays:
 
     Args:
         graphs: The means to capture work on the device.
+        work: The values, a plural noun, for the warning.
+
+    Attributes:
+        refused: Whether PyTorch refused to capture them.
 
     Warns:
         CaptureWarning: It cannot be captured; it is computed without graphs.
     """
 
-    def __init__(self, graphs: CudaGraphs) -> None:
-        self.graphs, self.refused = graphs, False
-        self._made: Counter[torch.Size] = Counter()
-        self._captured: dict[torch.Size, tuple[Tensor, Captured[Tensor]]] = {}
+    def __init__(self, graphs: CudaGraphs, work: str) -> None:
+        self.graphs, self.work, self.refused = graphs, work, False
+        self._made: Counter[Key] = Counter()
+        self._captured: dict[Key, tuple[Tensor, Captured[Tensor]]] = {}
 
-    def __call__(self, function: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
+    def __call__(self, function: Callable[[Tensor], Tensor], given: Tensor, reads: Iterable[Tensor] = ()) -> Tensor:
         """Return the value of the function, a new tensor.
 
         Args:
             function: The function, always the same; it keeps nothing from one call to the next.
+            given: Its argument, without a graph.
+            reads: Tensors that it reads and that may come to lie elsewhere, where it has other graphs; default none.
         """
-        shape = given.shape
-        if shape not in self._captured and not self.refused and len(self._captured) < SHAPES:
-            self._made[shape] += 1
-            if self._made[shape] <= EAGER:
+        key = given.shape, given.dtype, *(memory for memory, _ in _memory(tuple(reads)))
+        if key not in self._captured and not self.refused and len(self._captured) < SHAPES:
+            self._made[key] += 1
+            if self._made[key] <= EAGER:
                 return self.graphs.aside(lambda: function(given))
             taken = given.clone()
             try:
-                self._captured[shape] = taken, Captured(self.graphs, lambda: function(taken))
-            except RuntimeError as error:
+                self._captured[key] = taken, Captured(self.graphs, lambda: function(taken))
+            except (RuntimeError, ValueError) as error:  # it had a value before; an error of its own comes again below
                 self.refused = True
-                warn_refused("products", error)
-        if shape not in self._captured:
+                warn_refused(self.work, error)
+        if key not in self._captured:
             return function(given)
-        taken, captured = self._captured[shape]
+        taken, captured = self._captured[key]
         taken.copy_(given)
         captured.replay()
         return captured.result.clone()
 
 
-def replays_on(device: torch.device) -> Replays | None:
-    """Return replays on a device, ``None`` where nothing is captured, see `graphs_on`."""
-    graphs = graphs_on(device)
-    return None if graphs is None else Replays(graphs)
+def replays_on(device: torch.device, work: str) -> Replays | None:
+    """Return replays on a device, ``None`` where nothing is captured, see `graphs_on`.
+
+    Args:
+        device: The device.
+        work: The values, a plural noun, for a warning.
+    """
+    graphs = graphs_on(device, one_pool=True)
+    return None if graphs is None else Replays(graphs, work)
 
 
 class _Operands(TorchDispatchMode):  # type: ignore[no-untyped-call]

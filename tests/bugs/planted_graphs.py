@@ -7,6 +7,8 @@ from tests.bugs.bug import Bug
 UPDATES, GRAPHS = "tca/experiments/training/captured_updates.py", "tca/utils/cuda_graphs.py"
 TESTS = "tests/tca/experiments/training/test_captured_updates.py"
 PRODUCTS = ("tests/analysis/curvature/test_captured_products.py",)
+EVALUATION = "tests/tca/experiments/training/test_captured_evaluation.py"
+LOOP, HESSIAN = "tca/experiments/training/training_loop.py", PRODUCTS[0] + "::test_replayed_products_equal_eager_ones"
 SAME = f"{TESTS}::test_captured_updates_make_the_same_bits"
 
 BUGS = [
@@ -128,6 +130,62 @@ BUGS = [
         "the result of a product in the memory of the graph",
         "return captured.result.clone()",
         "return captured.result",
-        PRODUCTS,
+        (*PRODUCTS, f"{EVALUATION}::test_replayed_measurements_equal_eager_ones[leaky B]"),
+    ),
+    Bug(
+        "analysis/curvature/operators/operator.py",
+        "a forward pass on another stream than the capture of its backward pass",
+        "else self._replays.graphs.aside(make)",
+        "else make()",
+        (f"{HESSIAN}[MLP-hessian]", f"{HESSIAN}[leaky-gauss_newton]"),
+    ),
+    Bug(
+        GRAPHS,
+        "an error of a capture taken for one of the work",
+        "except (RuntimeError, ValueError) as error:",
+        "except RuntimeError as error:",
+        (f"{PRODUCTS[0]}::test_a_backward_pass_of_a_user_that_no_graph_can_replay",),
+    ),
+    Bug(
+        GRAPHS,
+        "weights read where they no longer are",
+        "*(memory for memory, _ in _memory(tuple(reads)))",
+        "*()",
+        (f"{EVALUATION}::test_weights_in_other_memory_are_seen",),
+    ),
+    Bug(
+        GRAPHS,
+        "numbers of another type converted to those of a graph",
+        "key = given.shape, given.dtype, *",
+        "key = given.shape, *",
+        (f"{EVALUATION}::test_few_sizes_have_graphs",),
+    ),
+    Bug(
+        GRAPHS,
+        "graphs of values that are copied with memory of their own",
+        "graphs = graphs_on(device, one_pool=True)",
+        "graphs = graphs_on(device)",
+        ("tests/tca/utils/test_cuda_graphs.py",),
+    ),
+    Bug(
+        LOOP,
+        "measurements captured of weights that move",
+        "if self.together or self.run.agent is not None or",
+        "if self.run.agent is not None or",
+        (f"{EVALUATION}::test_which_runs_replay_their_measurements",),
+    ),
+    Bug(
+        LOOP,
+        "measurements captured of modules of a user",
+        "is not None or not of_library(self.net):",
+        "is not None:",
+        (f"{EVALUATION}::test_which_runs_replay_their_measurements",),
+    ),
+    Bug(
+        LOOP,
+        "a record of graphs that PyTorch has refused",
+        "self.replays is None or self.replays.refused else MEASURED",
+        "self.replays is None else MEASURED",
+        (f"{EVALUATION}::test_a_pass_that_the_host_waits_in_is_measured_without_graphs",),
     ),
 ]

@@ -142,8 +142,8 @@ BUGS = [
     Bug("tca/experiments/config/components.py", "the form of one pass forgotten", '{"fused": True} if', "{} if", UPDATES),
     Bug("tca/experiments/training/update.py", "a bound that is not kept", "norm <= most else", "norm < math.inf else", UPDATES),
     Bug("tca/experiments/training/training_loop.py", "tested on what was trained on",
-        "test_loss, test_accuracy = evaluate(net, self.task, self.test_set)",
-        "test_loss, test_accuracy = evaluate(net, self.task, self.train_set)", ("tests/tca/experiments/training/test_train.py",)),
+        "test_loss, test_accuracy = evaluate(net, self.task, self.test_set,",
+        "test_loss, test_accuracy = evaluate(net, self.task, self.train_set,", ("tests/tca/experiments/training/test_train.py",)),
     Bug("tca/connections/connection.py", "gradients of few synapses laid out across", "self.masked(gradient).contiguous()",
         "self.masked(gradient)", UPDATES),
 ]  # fmt: skip

@@ -4,12 +4,14 @@ A capture runs Python once and no kernel: what it computes is taken back. A repl
 Python of the library: the same operations on the same memory. So a number of the host stays as it was captured.
 What PyTorch refuses in a capture is refused here: reads by the host, copies between host and device, operations whose
 result has a size that the host must read, and random numbers of generators that no graph knows. Memory of the capture
-belongs to the graph; other memory must still be there at a replay.
+belongs to the graph; other memory must still be there at a replay. A backward pass goes back on the streams of its
+forward pass (`streams_kept`), and is refused in a capture on another one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,7 +21,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from tests.support.second_device import DEVICE, Device, OnDevice, compute, leaves, mapped, to_itself
 
-__all__ = ["DeviceGraph", "Graphs"]
+__all__ = ["DeviceGraph", "Graphs", "streams_kept"]
 
 R = TypeVar("R")
 READS = frozenset(
@@ -154,17 +156,35 @@ class Graphs:
         self.device, self.replays = device, 0
 
     def aside(self, work: Callable[[], R]) -> R:
-        return work()
+        before, self.device.stream = self.device.stream, self
+        try:
+            return work()
+        finally:
+            self.device.stream = before
 
     def capture(self, work: Callable[[], R]) -> tuple[Callable[[], object], R]:
         graph = DeviceGraph(self.device)
-        found = graph.capture(work)
+        found = self.aside(lambda: graph.capture(work))
 
         def replay() -> None:
             self.replays += 1
             graph.replay()
 
         return replay, found
+
+
+@contextmanager
+def streams_kept(device: Device) -> Iterator[None]:
+    """Let graphs of autograd made within keep the stream of every tensor that they save, as PyTorch does of nodes."""
+
+    def unpack(saved: tuple[Tensor, object]) -> Tensor:
+        tensor, stream = saved
+        if device.seen is not None and stream is not device.stream:
+            raise RuntimeError("a backward pass goes back on another stream than that of the capture")
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: (tensor, device.stream), unpack):
+        yield
 
 
 def _refuse(func: Any, given: list[Any], target: Any) -> None:

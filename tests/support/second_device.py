@@ -146,11 +146,13 @@ class Device(TorchDispatchMode):
 
     Attributes:
         seen: Function that computes every operation instead of ``compute``, ``None`` (default) for none.
+        stream: The stream of work, ``None`` for the one that work is on by itself.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: Callable[[Any, Any, Any], Any] | None = None
+        self.stream: object = None
         self._copies = _Copies()
 
     def __enter__(self) -> Device:

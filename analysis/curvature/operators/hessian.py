@@ -74,13 +74,13 @@ class Hessian(Operator):
         )
         if len(self._expand) != len(self.losses):
             raise ValueError(f"expansions must be one for each of {len(self.losses)} losses, got {len(self._expand)}")
-        if keep and expansions is not None:  # a graph of autograd stays with the stream of its forward pass
-            self._replays = replays_on(self.theta.device)
+        if keep:
+            self._replays = replays_on(self.theta.device, "products")
         self._kept: list[LossExpansion] = []
         value = 0.5 * l2 * float(self.theta.square().sum())
         gradient = l2 * self.theta
         for expand in self._expand:
-            expansion = expand()
+            expansion = self._aside(expand)
             value += expansion.value
             gradient = gradient + expansion.gradient
             if keep:

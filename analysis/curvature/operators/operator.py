@@ -7,6 +7,8 @@ matrix.
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +20,8 @@ from tca.utils.checks import checked
 from tca.utils.cuda_graphs import Replays
 
 __all__ = ["Operator"]
+
+R = TypeVar("R")
 
 
 class Operator(abc.ABC):
@@ -53,6 +57,10 @@ class Operator(abc.ABC):
     @abc.abstractmethod
     def _multiply(self, vectors: Tensor) -> Tensor:
         """Return ``A M``, shape ``(P, V)``, of at most ``width`` columns in the type of the point, without a graph."""
+
+    def _aside(self, make: Callable[[], R]) -> R:
+        """Return a result made on the stream of captures, to which autograd goes back in every product."""
+        return make() if self._replays is None else self._replays.graphs.aside(make)
 
     @property
     def size(self) -> int:

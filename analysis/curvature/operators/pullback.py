@@ -169,9 +169,10 @@ class Pullback(Operator):
                 "functions, metrics and carriers must be one for each chunk, "
                 f"got {len(functions)}, {len(metrics)} and {len(self._make)}"
             )
-        if keep and carriers is not None:
-            self._replays = replays_on(self.theta.device)
-        self._kept = [self._chunk(index) for index in range(len(functions))] if keep else None
+        if keep:
+            self._replays = replays_on(self.theta.device, "products")
+        chunks = range(len(functions)) if keep else ()
+        self._kept = [self._aside(partial(self._chunk, index)) for index in chunks]
 
     def _chunk(self, index: int) -> tuple[Carrier, Metric]:
         carrier = self._make[index]()

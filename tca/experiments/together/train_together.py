@@ -109,7 +109,7 @@ def trained(
                 loop = TrainingLoop(run, observe, drawn.get(run.seeds.data), together=len(runs) > 1)
                 drawn[run.seeds.data] = loop
                 about = loop.sizes, loop.task.measure, data_of(loop.task)
-                passes = TOGETHER if len(runs) > 1 else loop.updates.passes
+                passes = TOGETHER if len(runs) > 1 else loop.note
                 record = stack.enter_context(Record(folder, run, *about, passes=passes))
                 if record.ended and folder is not None:  # by another process, meanwhile
                     ended[place] = records.reread(folder, run)

@@ -28,7 +28,7 @@ from tca.utils.cuda_graphs import EAGER, SHAPES, Captured, CudaGraphs, graphs_on
 from tca.utils.deferred_checks import DeferredChecks, deferred
 from tca.utils.numerics import lasting
 
-__all__ = ["CapturedUpdates", "capturable", "updates_of"]
+__all__ = ["CapturedUpdates", "capturable", "of_library", "updates_of"]
 
 IN_TENSORS = {"Adam", "AdamW", "SGD"}  # fused optimizers that take the learning rate from a tensor
 PARTS = ("inputs", "targets", "weights", "decisions", "lengths")
@@ -59,14 +59,23 @@ def capturable(learner: Learner, chosen: Optimizer) -> bool:
     """
     rewired = any(isinstance(each, RewiredPopulation) and each.rewiring for each in learner.net.modules())
     own = not any(map(foreign, (learner.rule.signal, learner.rule.eligibility)))
-    own = own and all(_own(each) for each in learner.net.modules())
+    own = own and of_library(learner.net)
     return learner.rule.capturable and own and not rewired and chosen.matched is None and chosen.sam is None
 
 
-def _own(module: nn.Module) -> bool:
-    """Return whether module and cells are those of the library."""
-    library = type(module).__module__.startswith("tca.") or isinstance(module, nn.ModuleList)
-    return library and not any(map(foreign, vars(module).values()))
+def of_library(net: nn.Module) -> bool:
+    """Return whether the modules and cells of a network are those of the library, of which it is known what they keep.
+
+    >>> import tca
+    >>> of_library(tca.nets.LeakyRNN(1, 4, 2)), of_library(nn.Linear(1, 2))
+    (True, False)
+    """
+
+    def own(module: nn.Module) -> bool:
+        library = type(module).__module__.startswith("tca.") or isinstance(module, nn.ModuleList)
+        return library and not any(map(foreign, vars(module).values()))
+
+    return all(map(own, net.modules()))
 
 
 class CapturedUpdates(Updates):

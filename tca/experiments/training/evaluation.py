@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from tasks.trials import FixedTrials, TrialSet
 from tca.batch import Batch
 from tca.nets import Network
+from tca.utils.cuda_graphs import Replays
 
 __all__ = ["TRIALS_AT_ONCE", "Measure", "evaluate", "outputs_of"]
 
@@ -41,7 +43,9 @@ def outputs_of(net: Network, inputs: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(net: nn.Module, task: Measure, trials: FixedTrials | Batch) -> tuple[float, float]:
+def evaluate(
+    net: nn.Module, task: Measure, trials: FixedTrials | Batch, replays: Replays | None = None
+) -> tuple[float, float]:
     """Return loss and accuracy of a network, NaN for a loss that is not finite.
 
     Trials pass in pieces, so that sets that make their trials on demand, as those of images, are never held as a whole.
@@ -49,11 +53,13 @@ def evaluate(net: nn.Module, task: Measure, trials: FixedTrials | Batch) -> tupl
 
     Args:
         task: Task with the accuracy; its batch holds the first channel of the inputs only.
+        replays: Passes of the network on a CUDA device that were made before; ``None`` (default) for none.
     """
     fixed = TrialSet(trials) if isinstance(trials, Batch) else trials
     outputs, asked = [], []
+    run = net if replays is None else partial(replays, net, reads=[*net.parameters(), *net.buffers()])
     for piece in fixed.pieces(TRIALS_AT_ONCE):
-        outputs.append(net(piece.inputs))
+        outputs.append(run(piece.inputs))
         asked.append(dataclasses.replace(piece, inputs=piece.inputs[..., :1].clone()))
     batch, answers = Batch.joined(asked), torch.cat(outputs, 1)
     loss = batch.loss.mean(answers, batch.targets, batch.weights).item()

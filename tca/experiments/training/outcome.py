@@ -66,8 +66,8 @@ def course(
         outcome, reason = yield from _train(loop, record, write, bar)
     except DivergenceError as error:
         outcome, reason = DIVERGED, _diverged(loop, error)
-    if loop.updates.refused:
-        record.went_on(loop.updates.passes)
+    if loop.refused:
+        record.went_on(loop.note)
     found = tuple(record.metrics)
     crossings, normalisation = record.crossings(), loop.normalisation
     result = Result(loop.run, outcome, loop.step, reason, found, loop.net, loop.learner, crossings, normalisation)

@@ -61,7 +61,7 @@ def train(
     loop = TrainingLoop(run, observe)
     task = loop.task
     place = None if folder is None else Path(folder)
-    with Record(place, run, loop.sizes, task.measure, data_of(task), loop.updates.passes) as record:
+    with Record(place, run, loop.sizes, task.measure, data_of(task), loop.note) as record:
         if not record.ended:
             with logged(senders, run, place, record.metrics) as write:
                 return finish(loop, record, progress, write)

@@ -19,17 +19,19 @@ from tca.experiments.records.record import Record
 from tca.experiments.records.result import Metrics
 from tca.experiments.reinforcement.episodes import ContinuedEpisodes, Episodes, policy_of, returns_of
 from tca.experiments.reinforcement.learning_check import check_learns
-from tca.experiments.training.captured_updates import updates_of
+from tca.experiments.training.captured_updates import of_library, updates_of
 from tca.experiments.training.evaluation import evaluate
 from tca.experiments.training.update import Updates
 from tca.learner import Learner
 from tca.nets.network import Network
+from tca.utils.cuda_graphs import Replays, replays_on
 
 __all__ = ["Observer", "TrainingLoop"]
 
 Observer = Callable[[Learner, Batch], Mapping[str, float]]
 
 CONFIDENCE = 0.95
+MEASURED = "measurements in CUDA graphs"
 
 
 class TrainingLoop:
@@ -101,9 +103,30 @@ class TrainingLoop:
         self.learner = Learner(self.net, run.the_rule, seed=run.seeds.rule)
         make = Updates if self.together or run.agent is not None else updates_of
         self.updates = make(self.learner, run.optimizer, run.steps, run.seeds.rule)
+        self.replays = self._replays()
         self.watchers = [each.build() for each in run.callbacks]
         self.step, self.elapsed = 0, 0.0
         self.batches = self._batches()
+
+    def _replays(self) -> Replays | None:
+        """Return the passes of the network that measurements make again; ``None`` for new ones.
+
+        A policy is another network every time, and weights of runs that are trained together move.
+        """
+        if self.together or self.run.agent is not None or not of_library(self.net):
+            return None
+        return replays_on(next(self.net.parameters()).device, "measurements")
+
+    @property
+    def note(self) -> str:
+        """The parts of the run captured in CUDA graphs, for its record; empty if there is none."""
+        measured = "" if self.replays is None or self.replays.refused else MEASURED
+        return ", ".join(filter(None, (self.updates.passes, measured)))
+
+    @property
+    def refused(self) -> bool:
+        """Whether PyTorch refused to capture a part of that."""
+        return self.updates.refused or (self.replays is not None and self.replays.refused)
 
     def _batches(self, episodes: Mapping[str, Tensor] | None = None) -> Iterator[Batch | Iterator[Batch]]:
         """Return the batches of the next steps, one of trials with targets or several of an episode.
@@ -171,15 +194,15 @@ class TrainingLoop:
 
     def train_loss(self) -> float:
         """Return the loss over the training set, NaN if it is not finite."""
-        return evaluate(self.evaluated, self.task, self.train_set)[0]
+        return evaluate(self.evaluated, self.task, self.train_set, self.replays)[0]
 
     def measured(self, observed: Mapping[str, float]) -> Metrics:
         """Return loss and accuracy over both sets, or returns while acting and in test episodes."""
         if self.task.rewards_only:
             return self._measured_returns(observed)
         net = self.evaluated
-        train_loss, train_accuracy = evaluate(net, self.task, self.train_set)
-        test_loss, test_accuracy = evaluate(net, self.task, self.test_set)
+        train_loss, train_accuracy = evaluate(net, self.task, self.train_set, self.replays)
+        test_loss, test_accuracy = evaluate(net, self.task, self.test_set, self.replays)
         return Metrics(self.step, train_loss, train_accuracy, test_loss, test_accuracy, self.elapsed, dict(observed))
 
     def _measured_returns(self, observed: Mapping[str, float]) -> Metrics:

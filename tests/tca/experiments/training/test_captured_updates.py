@@ -426,7 +426,7 @@ def test_what_runs_have_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(TrainingLoop(run).updates) is CapturedUpdates
     assert type(TrainingLoop(run, together=True).updates) is Updates
     assert type(TrainingLoop(dataclasses.replace(run, rule="node_perturbation")).updates) is Updates
-    monkeypatch.setattr("tca.utils.cuda_graphs.CudaGraphs", lambda where: where)
+    monkeypatch.setattr("tca.utils.cuda_graphs.CudaGraphs", lambda where, one_pool: where)
     assert graphs_on(torch.device("cuda", 0)) == torch.device("cuda", 0)
     monkeypatch.setenv(VARIABLE, "off")
     assert graphs_on(torch.device("cuda", 0)) is None
