@@ -66,11 +66,9 @@ def figure_of(results: Sequence[Result]) -> Figure:
     heights = [_lines(row[0]) + 4.0 for row in places]
     with matplotlib.rc_context({**SETTINGS, "font.size": 8}):
         figure = Figure(figsize=(12.0, 0.2 * sum(heights)), layout="constrained")
-        grid = figure.subplots(len(places), ACROSS, squeeze=False, height_ratios=heights)
-        for axes, result in zip(grid.flatten(), results, strict=False):
-            _panel(axes, result)
-        for axes in grid.flatten()[len(results) :]:
-            axes.remove()
+        parts = figure.subfigures(len(places), ACROSS, squeeze=False, height_ratios=heights)
+        for part, result in zip(parts.flatten(), results, strict=False):
+            _panel(part.subplots(), result)  # as wide as its own names and legend leave it
     return figure
 
 
