@@ -150,12 +150,9 @@ def order(found: Sequence[Outcome]) -> Table:
     stated = []
     for (network, _), cells in runs.items():
         enough = sorted((cell for cell, its in cells.items() if len(its) >= ENOUGH), key=_number, reverse=True)
-        stated += [
-            Claim(
-                f"{network}: {first.rpartition('/')[2]} above {second.rpartition('/')[2]}", cells[first], cells[second]
-            )
-            for first, second in pairwise(enough)
-        ]
+        for first, second in pairwise(enough):
+            better, worse = (cell.rpartition("/")[2] for cell in (first, second))
+            stated.append(Claim(f"{network}: {better} above {worse}", cells[first], cells[second]))
     return claims(stated, digits=1)
 
 
