@@ -156,8 +156,7 @@ def batch_there(learner: tca.Learner, steps: int) -> tca.Batch:
 def one_pass(learner: tca.Learner, batch: tca.Batch) -> None:
     """Take a rule from a batch to its gradients, without the checks of an update."""
     tape = learner.net.record(batch.inputs, learner.net.draw_noise(batch.steps, batch.trials), Workspace())
-    error = batch.loss.output_error(tape.outputs, batch.targets)
-    tape = tape.with_error(error.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
+    tape = tape.scored(batch)
     with deferred():  # as in an update, which reads their flags with its norms
         learner._execute(learner._by_default, tape, learner.buffers, None)
 

@@ -5,6 +5,7 @@ Shapes: T time, B batch, I inputs, O outputs. Time comes first, batch second.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -154,10 +155,12 @@ class Batch:
             raise TypeError(f"trials must be integer indices or a mask, got dtype {trials.dtype}")
         listed = isinstance(trials, Tensor) and trials.dtype == torch.int64 and trials.ndim == 1
         listed = listed and trials.is_cpu and self.inputs.is_cpu  # type: ignore[union-attr]
-        quick = listed and len(trials) > 0 and trials.numpy().min() >= 0  # type: ignore[union-attr, arg-type]
 
         def of(part: Tensor) -> Tensor:
-            return part.index_select(1, trials) if quick else part[:, trials]  # type: ignore[arg-type]
+            if listed:
+                with contextlib.suppress(RuntimeError):  # some count from the end, or are none
+                    return part.index_select(1, trials)  # type: ignore[arg-type]
+            return part[:, trials]
 
         parts: dict[str, Any] = {
             "inputs": of(self.inputs),

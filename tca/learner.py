@@ -216,8 +216,7 @@ class Learner(RuleState):
         else:
             tape = self.net.record_from(batch.start, batch.inputs, noise, space)
         self.check_loss(batch, tape.outputs)
-        error = batch.loss.output_error(tape.outputs, batch.targets)
-        return tape.with_error(error.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
+        return tape.scored(batch)
 
     @lasting
     def follow_weights_(self) -> None:

@@ -18,7 +18,7 @@ __all__ = ["CACHE", "BuildError", "Built", "build", "cache_folder"]
 CACHE = "TCA_KERNELS_CACHE"
 SOURCES = tuple(
     Path(__file__).with_name(each)
-    for each in ("leaky.cpp", "gated.h", "gradient.h", "subnormal.h", "tiles.h", "vectors.h")
+    for each in ("leaky.cpp", "class_error.h", "gated.h", "gradient.h", "subnormal.h", "tiles.h", "vectors.h")
 )  # the first includes the others
 COMPILERS = ("g++", "clang++", "c++")
 # -ffast-math is not among them: the library would flush subnormal numbers to zero in the whole process.

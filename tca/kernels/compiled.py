@@ -30,11 +30,17 @@ SIGNATURES = {
     "gated_advance": [FLAG, SIZE, SIZE, *[DATA] * 3],
     "gated_back": [FLAG, SIZE, SIZE, *[DATA] * 6],
     "gated_filter_leak": [FLAG, SIZE, SIZE, SIZE, *[DATA] * 5],
+    "class_error": [*[SIZE] * 3, *[DATA] * 4],
     "activate": [FLAG, DATA, SIZE],
     "times_slope": [FLAG, DATA, DATA, SIZE],
 }
 WEIGHTS, INPUTS = slice(10, 14), 14  # places among the arguments of a forward pass
 ELEMENTWISE = ("gated_advance", "gated_back", "gated_filter_leak", "activate", "times_slope")
+FAILED: dict[int, tuple[type[Exception], str]] = {
+    1: (MemoryError, "no memory for the weights of a compiled pass"),
+    2: (ValueError, "targets must be classes of the outputs, got others"),  # written in place since they were checked
+}
+CLASSES = 64  # at most, since PyTorch's softmax over more is as fast
 SENT = ("driven", "direct", "filtered")  # signals, as in gradient.h
 
 
@@ -97,6 +103,26 @@ class Library:
         """
         self.call("activate", values.dtype, FUNCTIONS[type(activation)], values, values.numel())
 
+    def class_error(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Return the output error of softmax cross-entropy, ``w_tb / B (softmax(y) - onehot(target))``.
+
+        Args:
+            outputs: Logits of at most `CLASSES` classes, shape ``(T, B, O)``.
+            targets: Classes, int64, shape ``(T, B)``.
+            weights: Weights, same shape, of the type of the outputs.
+
+        Returns:
+            Errors from time zero, where they are zero, shape ``(T + 1, B, O)``.
+
+        Raises:
+            ValueError: A target is no class.
+        """
+        steps, trials, classes = outputs.shape
+        error = outputs.new_empty(steps + 1, trials, classes)
+        arrays = (each.contiguous() for each in (outputs, targets, weights))
+        self.call("class_error", outputs.dtype, steps, trials, classes, *arrays, error)
+        return error
+
     def times_slope_(self, activation: Activation, signal: Tensor, activity: Tensor) -> None:
         """Multiply a signal by ``f'(u)`` in place, given ``activity = f(u)``.
 
@@ -122,8 +148,9 @@ class Call(NamedTuple):
 
     def __call__(self) -> None:
         """Make the call, again or for the first time."""
-        if self.function(*self.values):
-            raise MemoryError("no memory for the weights of a compiled pass")
+        if flag := self.function(*self.values):
+            kind, reason = FAILED[flag]
+            raise kind(reason)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@
 // drive, leak and activation function are applied to it there. The order of every sum depends neither on the block of
 // a trial nor on the thread, so that a trial has the same bits in every batch.
 
+#include "class_error.h"
 #include "gated.h"
 #include "gradient.h"
 #include "subnormal.h"
@@ -223,6 +224,10 @@ void filter(int64_t networks, int64_t C, int64_t B, int64_t N, const T* leak, T*
                          Synapses<T>{sources, sends, weights, types}, feedback, input, rate, activity, error, raw,   \
                          Gradients<T>{from_inputs, recurrent, bias, readout, output_bias}, threads);                 \
         });                                                                                                          \
+    }                                                                                                                \
+    extern "C" int class_error_##NAME(int64_t steps, int64_t trials, int64_t classes, const T* outputs,              \
+                                      const int64_t* targets, const T* weights, T* error) {                          \
+        return class_error(steps, trials, classes, outputs, targets, weights, error);                                \
     }                                                                                                                \
     extern "C" void activate_##NAME(int function, T* values, int64_t count) { activate(function, values, count); }   \
     extern "C" void times_slope_##NAME(int function, T* signal, const T* activity, int64_t count) {                  \

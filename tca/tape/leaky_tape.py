@@ -16,10 +16,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from tca.batch import Batch
 from tca.cells.activations import Activation
 from tca.connections.connection import Bias, Dense
 from tca.connections.ensemble import EnsembleBias, EnsembleDense
-from tca.kernels.compiled import Call, Passes, Return
+from tca.kernels.compiled import CLASSES, Call, Passes, Return
+from tca.losses import CrossEntropy
 from tca.tape.local_step import LeakyStep
 from tca.tape.tape import Tape
 
@@ -54,6 +56,11 @@ class LeakyTape(Tape):
 
     def deliver(self, weights: Tensor) -> Tensor:
         return super().deliver(weights) if self.delivered is None else self.delivered
+
+    def scored(self, batch: Batch) -> Tape:
+        if self.passes is None or type(batch.loss) is not CrossEntropy or self.outputs.shape[-1] > CLASSES:
+            return super().scored(batch)
+        return self._with_raw(self.passes.library.class_error(self.outputs, batch.targets, batch.weights), batch)
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
         if self.slope_at_emission:

@@ -168,14 +168,26 @@ class Tape(StepDerivatives, abc.ABC):
             raise ValueError("the tape has no perturbed pass: the signal needs a perturbation eligibility")
         return self.perturbed_pass
 
+    def scored(self, batch: Batch) -> Tape:
+        """Return the tape with the output error of its trials.
+
+        Args:
+            batch: The trials.
+        """
+        error = batch.loss.output_error(self.outputs, batch.targets)
+        return self.with_error(error.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
+
     def with_error(self, error_TBO: Tensor, batch: Batch | None = None) -> Tape:
-        """Return the tape with its output error.
+        """Return the tape with an output error.
 
         Args:
             error_TBO: Output error ``dL/dy`` of the steps 1 to T, shape ``(T, B, O)``.
             batch: The trials.
         """
-        raw = functional.pad(error_TBO, (0, 0, 0, 0, 1, 0))
+        return self._with_raw(functional.pad(error_TBO, (0, 0, 0, 0, 1, 0)), batch)
+
+    def _with_raw(self, raw: Tensor, batch: Batch | None) -> Tape:
+        """Return the tape with an output error of its own memory, shape ``(T + 1, B, O)``."""
         tape = self.changed(batch=batch, output_error=raw)
         if tape.over is not None:  # padding: the error of an infinite output may be infinite there
             raw.masked_fill_(tape.over.unsqueeze(-1), 0.0)

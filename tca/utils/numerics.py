@@ -224,13 +224,14 @@ class NumericModule(Lasting, nn.Module, abc.ABC):
         dtype, device = like.dtype, like.device
         check_dtype(dtype)
         check_autocast(device)
-        held = (own for module in self.modules() for own in (module._parameters, module._buffers))
-        each: Tensor | None
-        if all(
-            each is None or (each.dtype == dtype and each.device == device) or not each.is_floating_point()
-            for tensors in held
-            for each in tensors.values()
-        ):
+        held = [
+            each
+            for module in self.modules()
+            for own in (module._parameters, module._buffers)
+            for each in own.values()
+            if each is not None
+        ]
+        if all([(each.dtype == dtype and each.device == device) or not each.is_floating_point() for each in held]):
             return like
         first = next(self.named_parameters())[0]
         for name, each in chain(self.named_parameters(), self.named_buffers()):

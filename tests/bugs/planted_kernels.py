@@ -13,9 +13,19 @@ GATED = ("tests/tca/kernels/test_gated_passes.py",)
 STEPS = "tca/kernels/gated.h"
 TILES, GRADIENT, ONE = "tca/kernels/tiles.h", "tca/kernels/gradient.h", "tca/signals/one_pass.py"
 SUBNORMAL, FADED = "tca/kernels/subnormal.h", ("tests/tca/kernels/test_subnormal_numbers.py",)
+ERROR, ERRORS = "tca/kernels/class_error.h", ("tests/tca/kernels/test_class_error.py",)
 AGAIN, REPEATED = "tca/nets/leaky/repeated_pass.py", ("tests/tca/kernels/test_repeated_passes.py",)
 
 BUGS = [
+    Bug(ERROR, "errors that are not zero at time zero", "std::memset(error, 0, size_t(trials * classes) * sizeof(T));", "", ERRORS),
+    Bug(ERROR, "logits without their greatest taken away", "= y[c] - most;", "= y[c];", ERRORS),
+    Bug(ERROR, "the greatest of the first two logits", "for (int64_t c = 1; c < classes; c++) most", "for (int64_t c = 1; c < 2; c++) most", ERRORS),
+    Bug(ERROR, "NaN taken for the smallest logit", "at_least<T>(load(error + i, lanes), Format<T>::LOWEST)",
+        "(load(error + i, lanes) > Format<T>::LOWEST ? load(error + i, lanes) : splat<T>(Format<T>::LOWEST))", ERRORS),
+    Bug(ERROR, "errors summed over trials", "weights[r] / (sum * T(trials))", "weights[r] / sum", ERRORS),
+    Bug(ERROR, "a target above the classes written", "targets[r] < 0 || targets[r] >= classes", "targets[r] < 0", ERRORS),
+    Bug("tca/tape/leaky_tape.py", "the compiled error for a user's loss", "type(batch.loss) is not CrossEntropy",
+        "not isinstance(batch.loss, CrossEntropy)", ERRORS),
     Bug(AGAIN, "a pass made again for a masked network", "            and all(each is None for each in masks)\n", "", REPEATED),
     Bug(AGAIN, "a pass made again where weights were", "            and [each.data_ptr() for each in parts] == self.call.values[WEIGHTS]\n",
         "", REPEATED),

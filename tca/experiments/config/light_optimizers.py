@@ -20,6 +20,7 @@ __all__ = ["light"]
 
 DECORATED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 MADE: dict[type[Optimizer], type[Optimizer]] = {}
+ONE = {(dtype, "cpu"): torch.ones((), dtype=dtype, device="cpu") for dtype in (torch.float32, torch.float64)}
 
 
 def light(kind: type[Optimizer]) -> type[Optimizer]:
@@ -81,7 +82,8 @@ def _fused_adam(optimizer: Any, group: Mapping[str, Any]) -> Callable[[], object
     first, second = group["betas"]
 
     def step() -> None:
-        torch._foreach_add_(steps, 1)
+        one = ONE.get((steps[0].dtype, steps[0].device.type))
+        torch._foreach_add_(steps, 1 if one is None else [one] * len(steps))  # a number becomes a tensor for each step
         kernel(
             parameters,
             [each.grad for each in parameters],

@@ -199,7 +199,7 @@ class Updates:
 
 def _norm(sizes: Sequence[float]) -> float:
     """Return the norm of a gradient from the norms of its parts, which follow the first number."""
-    return math.sqrt(sum(each * each for each in sizes[1:]))
+    return math.hypot(*sizes[1:])
 
 
 class Length:
