@@ -147,3 +147,17 @@ def test_checked_trials_that_are_moved_are_checked_where_their_numbers_may_not_f
     batch.inputs[0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="inputs must be finite"):
         batch.to(dtype=torch.float64).check(3, 3)
+
+
+def test_selections_are_those_of_an_index() -> None:
+    """Trials may count from the end and come twice; one outside is an error, and so are none."""
+    whole = batch_of(CrossEntropy())
+    for chosen in ([2, 0], [-1, 1], [3, 3, -6]):
+        part = whole.select(torch.tensor(chosen))
+        for name in ("inputs", "targets", "weights"):
+            assert torch.equal(getattr(part, name), getattr(whole, name)[:, chosen])
+    for outside in (6, -7):
+        with pytest.raises(IndexError, match=f"index {outside} is out of bounds"):
+            whole.select(torch.tensor([0, outside]))
+    with pytest.raises(ValueError, match="inputs must hold at least one step, trial and channel"):
+        whole.select(torch.tensor([], dtype=torch.int64))
