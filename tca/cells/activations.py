@@ -209,9 +209,8 @@ class RectifiedTanh(Activation):
         return torch.relu(torch.tanh(u))
 
     def into(self, u: Tensor, out: Tensor) -> None:
-        """Write ``max(tanh u, 0)`` into ``out``."""
-        Tanh().into(u, out)
-        out.clamp_min_(0.0)
+        """Write ``max(tanh u, 0)`` into ``out``; by ``torch.tanh``, since the slope of a small rate is one."""
+        torch.tanh(u, out=out).clamp_min_(0.0)
 
     def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
         """Multiply by ``1 - a^2`` where ``a > 0`` and by zero elsewhere."""

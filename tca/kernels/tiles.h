@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <new>
 #include <system_error>
 #include <thread>
@@ -149,24 +150,35 @@ INLINE void tile(int64_t rows, int64_t columns, int64_t panel, Body body) {
     }
 }
 
-// Call `part(first, last)` for parts of a number of items, on at most so many threads.
+// Call `part(first, last)` for parts of a number of items, on at most so many threads. If memory ends in one of them, it
+// does so for the caller, after all have ended: an exception must not leave a thread.
 template <class Part>
 void share(int64_t items, double multiplications, int64_t threads, Part part) {
     const double paying = multiplications / WORTH;
     const int64_t most = threads < items ? threads : items, used = paying < double(most) ? int64_t(paying) : most;
     std::vector<std::thread> others;
+    if (used > 1) others.reserve(size_t(used - 1));  // now: no thread may be left running
+    std::atomic<bool> exhausted{false};
+    const auto noting = [&](int64_t from, int64_t to) {
+        try {
+            part(from, to);
+        } catch (const std::bad_alloc&) {
+            exhausted = true;
+        }
+    };
     int64_t first = 0;
     for (int64_t each = 1; each < used; each++) {
         const int64_t last = items * each / used;
         try {
-            others.emplace_back(part, first, last);
+            others.emplace_back(noting, first, last);
         } catch (const std::system_error&) {  // no more threads to be had: the rest is for this one
             break;
         }
         first = last;
     }
-    part(first, items);
+    noting(first, items);
     for (std::thread& other : others) other.join();
+    if (exhausted) throw std::bad_alloc();
 }
 
 struct Blocks {  // of nearly equal numbers of trials

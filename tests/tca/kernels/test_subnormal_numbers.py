@@ -101,9 +101,12 @@ def test_states_that_fade_have_the_slopes_of_autograd(
 
 
 @each_dtype
-def test_a_rectified_cell_of_subnormal_activity_learns(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("activation", KINKED)
+def test_a_rectified_cell_of_subnormal_activity_learns(
+    activation: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By the pass that has all gradients; a cell without activity has a gradient of exactly zero."""
-    net = leaky(0.5, 0.0, dtype, activation="relu")
+    net = leaky(0.5, 0.0, dtype, activation=activation)
     batch = last_step(net, 3)
     with torch.no_grad():
         net.w_in.fill_(1.0)
